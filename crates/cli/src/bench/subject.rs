@@ -1,0 +1,140 @@
+//! One timed run of a guest in a child process: the time between its own start and end markers.
+
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Longest that a single run may take.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// What one run took.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// Wall time, in seconds.
+    pub wall: f64,
+    /// Processor time of all threads, in seconds.
+    pub cpu: f64,
+}
+
+/// Who runs the guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// This emulator, with the given `--jit`.
+    Marq(&'static str),
+    /// `qemu-system-i386`.
+    Qemu,
+    /// The same source as a program of the host.
+    Native(PathBuf),
+}
+
+/// What to run: an image, its work amount, and whether with paging.
+#[derive(Clone, Debug)]
+pub struct Work {
+    /// The image.
+    pub image: PathBuf,
+    /// Command line for the guest, without `n=`.
+    pub append: String,
+    /// Work amount.
+    pub n: u64,
+}
+
+impl Subject {
+    fn command(&self, work: &Work) -> std::io::Result<Command> {
+        let append = format!("{} n={}", work.append, work.n);
+        Ok(match self {
+            Self::Marq(jit) => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.args(["run", "--jit", jit, "--append", append.trim()]).arg(&work.image);
+                command
+            }
+            Self::Qemu => {
+                let mut command = Command::new("qemu-system-i386");
+                command.args(["-accel", "tcg", "-m", "64", "-display", "none", "-serial", "none", "-no-reboot"]);
+                command.args(["-debugcon", "stdio", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
+                command.args(["-append", append.trim(), "-kernel"]).arg(&work.image);
+                command
+            }
+            Self::Native(program) => {
+                let mut command = Command::new(program);
+                command.arg(format!("n={}", work.n));
+                command
+            }
+        })
+    }
+
+    /// Runs the work once.
+    ///
+    /// # Errors
+    /// A sentence that says what failed: the program could not be started, or no marker came.
+    pub fn time(&self, work: &Work) -> Result<Timing, String> {
+        let mut command = self.command(work).map_err(|error| error.to_string())?;
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let mut child = child.map_err(|error| format!("{:?}: {error}", command.get_program()))?;
+        let timing = time_between_markers(&mut child);
+        // A child that is gone already is what we want.
+        let _killed = child.kill();
+        let _status = child.wait();
+        timing
+    }
+}
+
+/// Reads the child's output until both markers have passed.
+fn time_between_markers(child: &mut Child) -> Result<Timing, String> {
+    let pid = child.id();
+    let Some(mut output) = child.stdout.take() else { return Err("no output".to_owned()) };
+    let mut seen = Vec::new();
+    let mut buffer = [0; 4096];
+    let mut start: Option<(Instant, f64)> = None;
+    let began = Instant::now();
+    loop {
+        let count = output.read(&mut buffer).map_err(|error| error.to_string())?;
+        let now = Instant::now();
+        if count == 0 {
+            return Err(format!("ended before its end marker; last output: {:?}", String::from_utf8_lossy(&seen)));
+        }
+        seen.extend_from_slice(&buffer[..count]);
+        if start.is_none() && has_line(&seen, "start ") {
+            start = Some((now, cpu_seconds(pid)));
+        }
+        if let Some((at, cpu)) = start
+            && has_line(&seen, "end")
+        {
+            let cpu = cpu_seconds(pid) - cpu;
+            return Ok(Timing { wall: now.duration_since(at).as_secs_f64(), cpu });
+        }
+        if began.elapsed() > PATIENCE {
+            return Err("no end marker in time".to_owned());
+        }
+    }
+}
+
+/// Whether a finished line begins with `prefix`.
+fn has_line(output: &[u8], prefix: &str) -> bool {
+    let finished = output.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
+    output[..finished].split(|byte| *byte == b'\n').any(|line| line.starts_with(prefix.as_bytes()))
+}
+
+/// Processor time of all threads of a process so far, in seconds; 0 when the host does not tell.
+fn cpu_seconds(pid: u32) -> f64 {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return 0.0 };
+    let ns: u64 = threads
+        .flatten()
+        .filter_map(|thread| std::fs::read_to_string(thread.path().join("schedstat")).ok())
+        .filter_map(|text| text.split_whitespace().next()?.parse::<u64>().ok())
+        .sum();
+    ns as f64 / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn markers_are_whole_lines() {
+        assert!(!has_line(b"start sieve", "start "));
+        assert!(has_line(b"start sieve n=3\n", "start "));
+        assert!(!has_line(b"start sieve n=3\nen", "end"));
+        assert!(has_line(b"start sieve n=3\nend\nresult", "end"));
+    }
+}

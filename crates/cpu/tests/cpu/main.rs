@@ -1,0 +1,10 @@
+//! The processor on a small machine: segmentation, transfers, delivery, paging, ports, control registers.
+
+mod control;
+mod delivery;
+mod flags;
+mod machine;
+mod paging;
+mod ports;
+mod segments;
+mod transfers;

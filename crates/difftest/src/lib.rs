@@ -1,0 +1,1 @@
+//! Differential testing: see `docs/ARCHITECTURE.md`.

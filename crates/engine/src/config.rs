@@ -1,0 +1,48 @@
+//! What a run can be told.
+
+/// When and where guest code is compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JitMode {
+    /// Interpreter only.
+    Off,
+    /// Compile on the processor's own thread, at once.
+    Sync,
+    /// Compile on a worker thread and go on interpreting.
+    Background,
+}
+
+/// Settings of an engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EngineConfig {
+    /// When guest code is compiled.
+    pub jit: JitMode,
+    /// Executions of a block in the interpreter before it is compiled; 0 compiles before the first.
+    pub threshold: u32,
+    /// Bytes of code memory.
+    pub code_bytes: usize,
+    /// Most instructions in a unit.
+    pub unit_limit: usize,
+    /// Most instructions between two looks at timers and other threads.
+    pub slice: u32,
+    /// Failed inline checks of an instruction before its accesses go through the helper.
+    pub slow_after: u32,
+    /// Whether executions are counted by operation; costs speed.
+    pub counted: bool,
+    /// Compilations that may wait for the worker thread.
+    pub queue: usize,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            jit: JitMode::Sync,
+            threshold: 30,
+            code_bytes: 64 << 20,
+            unit_limit: 300,
+            slice: 200_000,
+            slow_after: 8,
+            counted: false,
+            queue: 64,
+        }
+    }
+}

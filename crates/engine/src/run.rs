@@ -1,0 +1,621 @@
+//! The run loop: slices, interrupts, and which executor runs next.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use cpu::{Cpu, Exception, Trap, eflags, flags, leave};
+use isa::{Insn, Op};
+use jit::abi::{SITE_LOOKUP, SITE_UNLINKED, status};
+use jit::{CodeArena, Compiler, Delegated, OptLevel, Owner, Site, SiteKind};
+use memory::{RamBlock, RamId};
+
+use crate::cache::{TranslationCache, UnitId};
+use crate::compile::Spot;
+use crate::config::{EngineConfig, JitMode};
+use crate::enter::enter;
+use crate::insns::InsnCache;
+use crate::invalidate::DeltaMailbox;
+use crate::mode::ModeKey;
+use crate::platform::Platform;
+use crate::worker::Worker;
+use crate::stats::{InvalidationCause, OpCounts, Stats, TranslationInfo};
+
+/// Why a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The guest asked for it with this exit status.
+    Exit(i32),
+    /// The instruction limit was reached.
+    Limit,
+    /// A triple fault; EIP of the instruction that began it.
+    Shutdown(u32),
+    /// The guest asked for a part of the processor that is not built.
+    Unsupported(u32, &'static str),
+    /// HLT with nothing that could end it.
+    Halted(u32),
+    /// Someone outside asked for it.
+    Requested,
+    /// A helper panicked: a bug.
+    Panicked(u32),
+}
+
+/// Counters of block executions; a power of two.
+const COUNTERS: usize = 1 << 14;
+
+/// One processor with its translation cache.
+pub struct Engine {
+    pub(crate) owner: Box<Owner>,
+    pub(crate) cache: TranslationCache,
+    pub(crate) code: CodeArena,
+    pub(crate) compiler: Compiler,
+    pub(crate) config: EngineConfig,
+    pub(crate) stats: Stats,
+    pub(crate) mode: ModeKey,
+    pub(crate) deltas: Arc<DeltaMailbox>,
+    pub(crate) blocks: HashMap<RamId, Arc<RamBlock>>,
+    /// Instructions whose accesses go through the helper, by block offset.
+    pub(crate) slow: BTreeSet<(RamId, u64)>,
+    /// Instructions whose loads go through windows, by block offset.
+    pub(crate) windowed: BTreeSet<(RamId, u64)>,
+    /// The range of plain RAM that loads are checked against while paging is off.
+    pub(crate) range: Option<jit::RamRange>,
+    worker: Option<Worker>,
+    interpreted_ops: Vec<i64>,
+    slow_counts: BTreeMap<(RamId, u64), u32>,
+    platform: Arc<dyn Platform>,
+    insns: InsnCache,
+    counters: Box<[u16]>,
+    contexts: HashMap<(ModeKey, u64), u32>,
+    /// The slice ends at an exact instruction: what does not fit is interpreted.
+    exact: bool,
+    delegated: Arc<std::sync::atomic::AtomicU64>,
+}
+
+impl Engine {
+    /// An engine for `cpu` on the board `platform`.
+    ///
+    /// # Errors
+    /// What the host says to code memory.
+    pub fn new(cpu: Cpu, platform: Arc<dyn Platform>, config: EngineConfig) -> std::io::Result<Self> {
+        let deltas = Arc::new(DeltaMailbox::default());
+        cpu.mmu.memory().listen(10, Arc::clone(&deltas) as Arc<dyn memory::MapListener>);
+        let compiler = Compiler::for_host(OptLevel::Speed);
+        let code = CodeArena::new(config.code_bytes, compiler.isa())?;
+        let worker = match config.jit {
+            JitMode::Background => Some(Worker::start(Compiler::for_host(OptLevel::Speed), config.queue)?),
+            JitMode::Off | JitMode::Sync => None,
+        };
+        let mode = ModeKey::of(&cpu.state);
+        let mut owner = Box::new(Owner::new(cpu));
+        let delegated = Arc::new(std::sync::atomic::AtomicU64::new(0));
+        owner.delegate = Some(delegate(Arc::clone(&delegated)));
+        let mut engine = Self {
+            owner,
+            cache: TranslationCache::default(),
+            code,
+            compiler,
+            config,
+            stats: Stats::default(),
+            mode,
+            deltas,
+            blocks: HashMap::new(),
+            slow: BTreeSet::new(),
+            windowed: BTreeSet::new(),
+            range: None,
+            worker,
+            interpreted_ops: OpCounts::default().interpreted,
+            slow_counts: BTreeMap::new(),
+            platform,
+            insns: InsnCache::new(),
+            counters: vec![0; COUNTERS].into_boxed_slice(),
+            contexts: HashMap::new(),
+            exact: false,
+            delegated,
+        };
+        engine.range_changed();
+        Ok(engine)
+    }
+
+    /// The processor.
+    #[must_use]
+    pub fn cpu(&self) -> &Cpu {
+        &self.owner.cpu
+    }
+
+    /// The processor, to be changed between runs.
+    pub fn cpu_mut(&mut self) -> &mut Cpu {
+        &mut self.owner.cpu
+    }
+
+    /// What has been counted so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats { delegated: self.delegated.load(std::sync::atomic::Ordering::Relaxed), ..self.stats }
+    }
+
+    /// Executed instructions by operation, if [`EngineConfig::counted`] asks for it.
+    #[must_use]
+    pub fn op_counts(&self) -> OpCounts {
+        OpCounts { interpreted: self.interpreted_ops.clone(), ..self.cache.op_counts() }
+    }
+
+    /// Helper calls so far, by row of the helper table.
+    #[must_use]
+    pub fn helper_calls(&self) -> [u64; jit::abi::HELPER_COUNT] {
+        self.owner.calls
+    }
+
+    /// The live translations.
+    #[must_use]
+    pub fn translations(&self) -> Vec<TranslationInfo> {
+        self.cache.infos()
+    }
+
+    /// Compiles every live translation once more, for its listing; EIP of the entry beside each.
+    pub fn listings(&mut self) -> Vec<(u32, jit::Listing)> {
+        let requests = self.cache.spots();
+        let mut listings = Vec::new();
+        for (key, phys) in requests {
+            let Some(block) = self.blocks.get(&key.ram).cloned() else { continue };
+            let job = self.job(&Spot { block, key, phys });
+            self.cache.release(job.id);
+            if let Ok((_, listing)) = self.compiler.compile_with_listing(&job.request) {
+                listings.push((key.eip, listing));
+            }
+        }
+        listings
+    }
+
+    /// Runs until something stops the guest, or `limit` instructions in all have completed.
+    pub fn run(&mut self, limit: Option<u64>) -> Stop {
+        self.mode_changed();
+        loop {
+            self.apply_pending();
+            if let Some(status) = self.platform.exit_status() {
+                return Stop::Exit(status);
+            }
+            if self.platform.stop_requested() {
+                return Stop::Requested;
+            }
+            if limit.is_some_and(|limit| self.owner.cpu.instructions() >= limit) {
+                return Stop::Limit;
+            }
+            let now = self.owner.cpu.now_ns();
+            self.owner.cpu.publish_time();
+            self.platform.run_events(now);
+            if let Err(stop) = self.interrupt() {
+                return stop;
+            }
+            if self.owner.cpu.state.halted {
+                if let Err(stop) = self.sleep() {
+                    return stop;
+                }
+                continue;
+            }
+            self.start_slice(limit);
+            if let Err(stop) = self.slice() {
+                return stop;
+            }
+        }
+    }
+
+    /// Applies what helpers, devices and stores have asked for.
+    fn apply_pending(&mut self) {
+        let asked = std::mem::take(&mut self.owner.cpu.state.leave);
+        self.owner.cpu.take_attention();
+        if asked & leave::MAP != 0 || self.owner.cpu.mmu.map_changed() {
+            self.apply_map_changes();
+        }
+        if self.owner.cpu.mmu.code_written() {
+            self.apply_code_writes();
+        }
+        if asked & leave::MODE != 0 {
+            self.mode_changed();
+        }
+    }
+
+    /// Takes over the present mode and page-table epoch: what the jump cache and the windows depend on.
+    fn mode_changed(&mut self) {
+        let state = &self.owner.cpu.state;
+        let mode = ModeKey::of(state);
+        if mode.user != self.mode.user {
+            self.owner.cpu.state.clear_windows();
+        }
+        self.mode = mode;
+        let key = (mode, self.owner.cpu.mmu.epoch());
+        if self.contexts.len() > 1 << 16 {
+            self.contexts.clear();
+            self.owner.cpu.state.clear_jump_cache();
+        }
+        let next = self.contexts.len() as u32 + 1;
+        let id = *self.contexts.entry(key).or_insert(next);
+        self.owner.cpu.state.context = u64::from(id) << 32;
+    }
+
+    fn start_slice(&mut self, limit: Option<u64>) {
+        let cpu = &mut self.owner.cpu;
+        let mut instructions = u64::from(self.config.slice);
+        self.exact = false;
+        if let Some(limit) = limit {
+            let left = limit - cpu.instructions();
+            (instructions, self.exact) = (instructions.min(left), left <= instructions);
+        }
+        if let Some(event) = self.platform.next_event_ns() {
+            let left = event.saturating_sub(cpu.now_ns()).div_ceil(cpu::NS_PER_INSN).max(1);
+            self.exact |= left <= instructions;
+            instructions = instructions.min(left);
+        }
+        cpu.start_slice(instructions as u32);
+    }
+
+    /// Delivers a pending interrupt, if the processor takes it now.
+    fn interrupt(&mut self) -> Result<(), Stop> {
+        let cpu = &mut self.owner.cpu;
+        let enabled = cpu.state.eflags & eflags::IF != 0 && !cpu.state.interrupt_shadow;
+        if !enabled || !self.platform.interrupt_pending() {
+            return Ok(());
+        }
+        let vector = self.platform.acknowledge_interrupt();
+        cpu.state.halted = false;
+        self.stats.interrupts += 1;
+        flags::materialize(&mut cpu.state);
+        let outcome = cpu.interrupt(vector);
+        let outcome = self.finish(outcome);
+        self.apply_pending();
+        outcome
+    }
+
+    /// HLT: guest time passes until the next timer event.
+    fn sleep(&mut self) -> Result<(), Stop> {
+        let cpu = &mut self.owner.cpu;
+        if cpu.state.eflags & eflags::IF == 0 {
+            return Err(Stop::Halted(cpu.state.eip));
+        }
+        cpu.state.interrupt_shadow = false;
+        match self.platform.next_event_ns() {
+            Some(event) => {
+                cpu.sleep_until(event);
+                Ok(())
+            }
+            None if self.platform.interrupt_pending() => Ok(()),
+            None => Err(Stop::Halted(cpu.state.eip)),
+        }
+    }
+
+    /// Runs until the slice ends or something asks for the run loop.
+    fn slice(&mut self) -> Result<(), Stop> {
+        loop {
+            self.install_finished();
+            let state = &self.owner.cpu.state;
+            if state.leave != 0 || state.halted || state.budget <= 0 {
+                return Ok(());
+            }
+            let shadow = state.interrupt_shadow;
+            let single_step = state.eflags & eflags::TF != 0;
+            if shadow || single_step || self.config.jit == JitMode::Off || !self.mode.translatable {
+                self.interpret_one()?;
+                if shadow || single_step {
+                    return Ok(());
+                }
+                continue;
+            }
+            match self.translation()? {
+                Some(id) if self.fits(id) => self.execute(id)?,
+                Some(_) if !self.exact => return Ok(()),
+                Some(_) => self.interpret_block()?,
+                None => self.interpret_block()?,
+            }
+        }
+    }
+
+    fn fits(&self, id: UnitId) -> bool {
+        let budget = self.owner.cpu.state.budget;
+        self.cache.get(id).is_some_and(|unit| i64::from(budget) >= i64::from(unit.longest))
+    }
+
+    /// The translation at EIP: found, or made now if the code is hot.
+    fn translation(&mut self) -> Result<Option<UnitId>, Stop> {
+        let spot = match self.spot() {
+            Ok(Some(spot)) => spot,
+            Ok(None) => return Ok(None),
+            Err(exception) => {
+                self.raise(exception)?;
+                return Ok(None);
+            }
+        };
+        if let Some(id) = self.find(&spot) {
+            return Ok(Some(id));
+        }
+        if !self.is_hot(spot.key.eip) {
+            return Ok(None);
+        }
+        if self.worker.is_some() {
+            self.submit(&spot);
+            return Ok(None);
+        }
+        Ok(self.compile(&spot).ok())
+    }
+
+    /// Has the worker compile the code at `spot`, if it has room and does not do so already.
+    fn submit(&mut self, spot: &Spot) {
+        if self.worker.as_ref().is_none_or(|worker| worker.is_pending(&spot.key)) {
+            return;
+        }
+        let job = self.job(spot);
+        if let Some(worker) = &mut self.worker
+            && let Err(job) = worker.submit(job)
+        {
+            self.cache.release(job.id);
+        }
+    }
+
+    /// Installs what the worker has finished.
+    fn install_finished(&mut self) {
+        while let Some(finished) = self.worker.as_mut().and_then(Worker::take) {
+            self.stats.compile_ns += finished.compile_ns;
+            // What went wrong is counted; the code is interpreted on.
+            let _installed = self.finish_job(finished.job, finished.unit);
+        }
+    }
+
+    /// A translation under the key of `spot` whose pages are all in place.
+    fn find(&mut self, spot: &Spot) -> Option<UnitId> {
+        let view = Arc::clone(self.owner.cpu.mmu.view());
+        let settled = |id: &UnitId| {
+            let paging = spot.key.mode.paging;
+            let known = |unit: &crate::cache::Translation| unit.reachable && (paging || unit.verified == view.generation());
+            self.cache.get(*id).is_some_and(known)
+        };
+        let candidates = self.cache.find(&spot.key);
+        if let Some(id) = candidates.iter().find(|id| settled(id)) {
+            return Some(*id);
+        }
+        let in_place = |id: &&UnitId| spot.key.mode.paging || self.cache.in_place(**id, &view);
+        let id = *candidates.iter().find(in_place)?;
+        self.cache.restore(id, view.generation());
+        Some(id)
+    }
+
+    fn is_hot(&mut self, eip: u32) -> bool {
+        let hash = eip.wrapping_mul(0x9e37_79b1) >> 18;
+        let counter = &mut self.counters[hash as usize % COUNTERS];
+        if u32::from(*counter) >= self.config.threshold {
+            return true;
+        }
+        *counter += 1;
+        false
+    }
+
+    /// Runs translated code from `id` on until the run loop is needed.
+    fn execute(&mut self, id: UnitId) -> Result<(), Stop> {
+        let mut id = id;
+        loop {
+            let Some(unit) = self.cache.get(id) else { return Ok(()) };
+            let cell = unit.entry_cell;
+            self.stats.entries += 1;
+            enter(&mut self.owner, cell);
+            if self.owner.panicked {
+                return Err(Stop::Panicked(self.owner.cpu.state.eip));
+            }
+            match self.left()? {
+                Some(next) if self.fits(next) && self.owner.cpu.state.leave == 0 => id = next,
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Handles the place where translated code left; a translation to go on with, if there is one.
+    fn left(&mut self) -> Result<Option<UnitId>, Stop> {
+        match self.owner.cpu.state.exit_site {
+            SITE_UNLINKED => self.unlinked(),
+            SITE_LOOKUP => {
+                self.stats.lookups += 1;
+                let eip = self.owner.cpu.state.eip;
+                let found = self.translation()?;
+                if let Some(id) = found
+                    && self.owner.cpu.state.eip == eip
+                {
+                    self.cache.fill_jump_cache(&mut self.owner.cpu, eip, id);
+                }
+                Ok(found)
+            }
+            number => {
+                if let Some((id, site)) = self.cache.site(number) {
+                    self.at_site(id, site)?;
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// A direct exit that led nowhere yet.
+    fn unlinked(&mut self) -> Result<Option<UnitId>, Stop> {
+        let cell = self.owner.cpu.state.exit_cell;
+        let Some((_, target)) = self.cache.exit_of(cell) else { return Ok(None) };
+        self.owner.cpu.state.eip = target;
+        let found = self.translation()?;
+        // Compiling may have evicted the unit that the exit belongs to.
+        if let Some(id) = found
+            && self.owner.cpu.state.eip == target
+            && self.cache.exit_of(cell).is_some_and(|(_, same)| same == target)
+        {
+            self.stats.links += 1;
+            self.cache.link(cell, id);
+        }
+        Ok(found)
+    }
+
+    /// Restores the exact state at a site and does what it asks for.
+    fn at_site(&mut self, id: UnitId, site: Site) -> Result<(), Stop> {
+        if self.config.counted {
+            self.cache.cut_short(id, site.place);
+        }
+        let state = &mut self.owner.cpu.state;
+        let resumed = site.kind == SiteKind::Helper && state.helper_status == status::RESUME;
+        if !resumed {
+            state.eip = site.eip;
+        }
+        state.budget = state.budget.wrapping_sub_unsigned(site.executed);
+        if let Some(op) = site.cc_op {
+            state.cc_op = op;
+        }
+        match site.kind {
+            SiteKind::Helper if resumed => Ok(()),
+            SiteKind::Helper => self.pending_trap(),
+            SiteKind::Access if state.helper_status == status::FAULT => self.pending_trap(),
+            SiteKind::Access => {
+                self.stats.access_exits += 1;
+                self.count_slow(id, site.eip, true);
+                self.interpret_one()
+            }
+            SiteKind::Range => {
+                self.stats.range_exits += 1;
+                let before = self.owner.cpu.mmu.stats().bus_accesses;
+                self.interpret_one()?;
+                let by_bus = self.owner.cpu.mmu.stats().bus_accesses != before;
+                self.count_slow(id, site.eip, by_bus);
+                Ok(())
+            }
+            SiteKind::Interp => self.interpret_one(),
+            SiteKind::Budget => {
+                self.stats.budget_exits += 1;
+                if self.exact { self.interpret_one() } else { self.end_slice() }
+            }
+            SiteKind::Leave => Ok(()),
+        }
+    }
+
+    /// Ends a slice that need not end exactly.
+    fn end_slice(&mut self) -> Result<(), Stop> {
+        self.owner.cpu.state.leave |= leave::DEVICE;
+        Ok(())
+    }
+
+    fn pending_trap(&mut self) -> Result<(), Stop> {
+        match self.owner.pending.take() {
+            Some(trap) => self.finish(Err(trap)),
+            None => Ok(()),
+        }
+    }
+
+    /// Counts an inline access that could not be made; too many, and the unit is made anew without it.
+    fn count_slow(&mut self, id: UnitId, eip: u32, by_bus: bool) {
+        let Some(unit) = self.cache.get(id) else { return };
+        let offset = unit.key.offset.wrapping_add_signed(i64::from(eip.wrapping_sub(unit.key.eip) as i32));
+        let place = (unit.key.ram, offset);
+        let count = self.slow_counts.entry(place).or_insert(0);
+        *count += 1;
+        if *count >= self.config.slow_after {
+            *count = 0;
+            if by_bus {
+                self.stats.slow_insns += u64::from(self.slow.insert(place));
+            } else {
+                self.stats.windowed_insns += u64::from(self.windowed.insert(place));
+            }
+            self.drop_translation(id, InvalidationCause::SlowAccess);
+        }
+        if self.slow_counts.len() > 1 << 16 {
+            self.slow_counts.clear();
+        }
+    }
+
+    /// Interprets until a branch has been run or something needs the run loop.
+    fn interpret_block(&mut self) -> Result<(), Stop> {
+        loop {
+            let branch = self.interpret_one_is_branch()?;
+            let state = &self.owner.cpu.state;
+            if branch || state.leave != 0 || state.halted || state.budget <= 0 || state.interrupt_shadow {
+                return Ok(());
+            }
+        }
+    }
+
+    fn interpret_one(&mut self) -> Result<(), Stop> {
+        self.interpret_one_is_branch().map(|_| ())
+    }
+
+    /// Interprets one instruction; whether control may have gone elsewhere than to the next.
+    fn interpret_one_is_branch(&mut self) -> Result<bool, Stop> {
+        let cpu = &mut self.owner.cpu;
+        flags::materialize(&mut cpu.state);
+        let insn = match self.insns.fetch(cpu) {
+            Ok(insn) => insn,
+            Err(exception) => {
+                self.raise(exception)?;
+                return Ok(true);
+            }
+        };
+        let shadow = std::mem::take(&mut cpu.state.interrupt_shadow);
+        let step = cpu.state.eflags & eflags::TF != 0;
+        let outcome = interp::step(cpu, &insn);
+        if outcome.is_ok() {
+            cpu.state.budget -= 1;
+            self.stats.interpreted += 1;
+            if self.config.counted {
+                self.interpreted_ops[insn.op as usize] += 1;
+            }
+        } else {
+            cpu.state.interrupt_shadow = shadow;
+        }
+        self.finish(outcome)?;
+        if step && outcome.is_ok() {
+            self.owner.cpu.state.dr[6] |= 1 << 14;
+            self.raise(Exception::Db)?;
+        }
+        Ok(ends_block(&insn) || outcome.is_err())
+    }
+
+    /// Delivers an exception to the guest.
+    fn raise(&mut self, exception: Exception) -> Result<(), Stop> {
+        self.finish(Err(Trap::Exception(exception)))
+    }
+
+    fn finish(&mut self, outcome: Result<(), Trap>) -> Result<(), Stop> {
+        let eip = self.owner.cpu.state.eip;
+        let trap = match outcome {
+            Ok(()) => return Ok(()),
+            Err(Trap::Exception(exception)) => {
+                self.stats.exceptions += 1;
+                flags::materialize(&mut self.owner.cpu.state);
+                tracing::trace!(target: "cpu::exception", ?exception, eip, "delivered");
+                self.owner.cpu.state.interrupt_shadow = false;
+                self.owner.cpu.state.leave |= leave::MODE;
+                self.owner.cpu.deliver(exception)
+            }
+            Err(other) => Err(other),
+        };
+        match trap {
+            Ok(()) => Ok(()),
+            Err(Trap::Unsupported(what)) => Err(Stop::Unsupported(eip, what)),
+            Err(Trap::Shutdown | Trap::Exception(_)) => Err(Stop::Shutdown(eip)),
+        }
+    }
+}
+
+/// Whether the next instruction may be elsewhere.
+fn ends_block(insn: &Insn) -> bool {
+    matches!(
+        insn.op,
+        Op::Jmp | Op::Jcc | Op::Call | Op::Ret | Op::Loop | Op::Loope | Op::Loopne | Op::Jcxz | Op::JmpFar | Op::CallFar
+            | Op::RetFar | Op::Int | Op::Int1 | Op::Int3 | Op::Into | Op::Iret | Op::Hlt
+    )
+}
+
+/// The helper that runs one instruction of a unit in the interpreter.
+fn delegate(count: Arc<std::sync::atomic::AtomicU64>) -> Box<dyn FnMut(&mut Cpu) -> Delegated + Send> {
+    let mut insns = InsnCache::new();
+    Box::new(move |cpu| {
+        flags::materialize(&mut cpu.state);
+        let insn = match insns.fetch(cpu) {
+            Ok(insn) => insn,
+            Err(exception) => return Delegated::Trap(Trap::Exception(exception)),
+        };
+        let next = cpu.state.eip.wrapping_add(u32::from(insn.len));
+        count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        match interp::step(cpu, &insn) {
+            Ok(()) if cpu.state.eip == next => Delegated::Next,
+            Ok(()) => Delegated::Elsewhere,
+            Err(trap) => Delegated::Trap(trap),
+        }
+    })
+}

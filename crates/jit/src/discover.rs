@@ -1,0 +1,208 @@
+//! Finds the guest blocks of a unit: follows direct branches and calls from the entry.
+//!
+//! Works on copied bytes only. Invariant: every instruction of a block lies wholly inside the copy.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use isa::{DecodeMode, Insn, Op, Operand, decode};
+
+use crate::delegate::{Handling, handling};
+use crate::unit::UnitRequest;
+
+/// How a block ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Goes on at the given EIP, without a branch instruction.
+    Fall(u32),
+    /// Ends in `jmp` to the given EIP.
+    Jump(u32),
+    /// Ends in a conditional branch.
+    Branch {
+        /// EIP when taken.
+        taken: u32,
+        /// EIP when not.
+        next: u32,
+    },
+    /// Ends in a direct call.
+    Call {
+        /// EIP of the function.
+        target: u32,
+        /// EIP after the call.
+        next: u32,
+    },
+    /// Ends in an indirect call; returns to the given EIP.
+    CallIndirect(u32),
+    /// Ends in an indirect jump.
+    JumpIndirect,
+    /// Ends in a near return.
+    Return,
+    /// The instruction at this EIP must run in the interpreter.
+    Interp(u32),
+}
+
+/// A guest block: instructions that run one after the other.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// EIP of each instruction, with the instruction.
+    pub insns: Vec<(u32, Insn)>,
+    /// How it ends; the branch instruction is the last of `insns`.
+    pub end: End,
+}
+
+impl Block {
+    /// EIPs in the unit or outside it that control may go to directly.
+    #[must_use]
+    pub fn targets(&self) -> Vec<u32> {
+        match self.end {
+            End::Fall(next) | End::Jump(next) => vec![next],
+            End::Branch { taken, next } => vec![taken, next],
+            End::Call { target, .. } => vec![target],
+            End::CallIndirect(_) | End::JumpIndirect | End::Return | End::Interp(_) => Vec::new(),
+        }
+    }
+}
+
+/// The blocks of a unit by their EIP, and the return addresses of calls that were followed.
+#[derive(Clone, Debug, Default)]
+pub struct Discovered {
+    /// Blocks by EIP.
+    pub blocks: BTreeMap<u32, Block>,
+    /// EIPs that a return in the unit is compared with.
+    pub returns: Vec<u32>,
+}
+
+/// Return addresses that a return is compared with at most.
+const MAX_RETURNS: usize = 4;
+
+struct Walk<'a> {
+    request: &'a UnitRequest,
+    insns: BTreeMap<u32, Insn>,
+    leaders: BTreeSet<u32>,
+    returns: Vec<u32>,
+    work: VecDeque<u32>,
+}
+
+/// Finds the blocks of the unit that `request` asks for.
+#[must_use]
+pub fn discover(request: &UnitRequest) -> Discovered {
+    let mut walk = Walk {
+        request,
+        insns: BTreeMap::new(),
+        leaders: BTreeSet::from([request.entry]),
+        returns: Vec::new(),
+        work: VecDeque::from([request.entry]),
+    };
+    while let Some(eip) = walk.work.pop_front() {
+        walk.run(eip);
+    }
+    walk.into_blocks()
+}
+
+impl Walk<'_> {
+    fn decode(&self, eip: u32) -> Option<Insn> {
+        let bytes = self.request.code.at(eip)?;
+        decode(&bytes[..bytes.len().min(15)], eip, DecodeMode { code32: true }).ok()
+    }
+
+    /// Decodes from `eip` to the end of its run.
+    fn run(&mut self, mut eip: u32) {
+        while self.insns.len() < self.request.limit {
+            if self.insns.contains_key(&eip) {
+                return;
+            }
+            let Some(insn) = self.decode(eip) else { return };
+            if handling(&insn) == Handling::Interp {
+                return;
+            }
+            self.insns.insert(eip, insn);
+            let next = eip.wrapping_add(u32::from(insn.len));
+            if self.branch(&insn, next) {
+                return;
+            }
+            eip = next;
+        }
+    }
+
+    /// Queues the targets of a branch; whether `insn` ends its run.
+    fn branch(&mut self, insn: &Insn, next: u32) -> bool {
+        let target = match insn.operand(0) {
+            Operand::Target(target) => Some(target),
+            _ => None,
+        };
+        match (insn.op, target) {
+            (Op::Jmp, Some(target)) => self.queue(target),
+            (Op::Jcc | Op::Loop | Op::Loope | Op::Loopne | Op::Jcxz, Some(target)) => {
+                self.queue(next);
+                self.queue(target);
+            }
+            (Op::Call, Some(target)) => {
+                if target != next {
+                    self.returns.push(next);
+                    self.queue(next);
+                }
+                self.queue(target);
+            }
+            (Op::Jmp | Op::Call | Op::Ret, _) => {}
+            _ => return false,
+        }
+        true
+    }
+
+    fn queue(&mut self, eip: u32) {
+        self.leaders.insert(eip);
+        self.work.push_back(eip);
+    }
+
+    fn into_blocks(self) -> Discovered {
+        let mut blocks = BTreeMap::new();
+        for &leader in &self.leaders {
+            if self.insns.contains_key(&leader) {
+                blocks.insert(leader, self.block(leader));
+            }
+        }
+        let mut returns = self.returns;
+        returns.retain(|eip| blocks.contains_key(eip));
+        returns.sort_unstable();
+        returns.dedup();
+        returns.truncate(MAX_RETURNS);
+        Discovered { blocks, returns }
+    }
+
+    fn block(&self, leader: u32) -> Block {
+        let mut insns = Vec::new();
+        let mut eip = leader;
+        loop {
+            let Some(insn) = self.insns.get(&eip) else { break };
+            insns.push((eip, *insn));
+            let next = eip.wrapping_add(u32::from(insn.len));
+            if let Some(end) = end_of(insn, next) {
+                return Block { insns, end };
+            }
+            eip = next;
+            if self.leaders.contains(&eip) && self.insns.contains_key(&eip) {
+                return Block { insns, end: End::Fall(eip) };
+            }
+        }
+        let end = match self.decode(eip) {
+            Some(insn) if handling(&insn) != Handling::Interp => End::Fall(eip),
+            Some(_) | None => End::Interp(eip),
+        };
+        Block { insns, end }
+    }
+}
+
+fn end_of(insn: &Insn, next: u32) -> Option<End> {
+    let target = match insn.operand(0) {
+        Operand::Target(target) => Some(target),
+        _ => None,
+    };
+    match (insn.op, target) {
+        (Op::Jmp, Some(target)) => Some(End::Jump(target)),
+        (Op::Jmp, None) => Some(End::JumpIndirect),
+        (Op::Jcc | Op::Loop | Op::Loope | Op::Loopne | Op::Jcxz, Some(taken)) => Some(End::Branch { taken, next }),
+        (Op::Call, Some(target)) => Some(End::Call { target, next }),
+        (Op::Call, None) => Some(End::CallIndirect(next)),
+        (Op::Ret, _) => Some(End::Return),
+        _ => None,
+    }
+}

@@ -1,0 +1,200 @@
+//! How translated code reaches guest memory. The only file that knows the access schemes.
+//!
+//! * *Range*: with paging off a load is checked against the board's range of plain RAM, whose bounds are
+//!   baked into the code and whose host address stands in the CPU state. A failed check leaves the unit.
+//! * *Window*: each base register has a window for loads and one for stores in the CPU state
+//!   ([`cpu::layout::Window`]); an access inside its window is one host access. Outside, a cold block asks a
+//!   helper to make the window, and leaves when there is none to be made. Stores always go this way: a window
+//!   for stores never holds a page whose write gate is closed.
+//! * *Helper*: an instruction whose inline accesses failed too often calls a helper for all of them, so that
+//!   one that has reached a device is never run again.
+//!
+//! Invariants: the address is computed in 32 bits and extended once; a check covers the whole access; nothing
+//! is done before the last check of the instruction.
+
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{InstBuilder, Type, Value, types};
+use isa::SegReg;
+
+use crate::abi::{Helper, access};
+use crate::translate::{GUEST, Translator, offset};
+use crate::unit::{RamRange, SiteKind};
+
+/// An address to access: segment, offset, and the window to try.
+#[derive(Clone, Copy, Debug)]
+pub struct Address {
+    /// Offset in the segment; also the linear address when the segment is flat.
+    pub offset: Value,
+    /// Segment.
+    pub seg: SegReg,
+    /// Window.
+    pub window: u32,
+}
+
+/// Memory that an instruction reads and then writes.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    address: Address,
+    ty: Type,
+    /// Host address, when the access is inlined.
+    host: Option<Value>,
+}
+
+impl Translator<'_> {
+    /// Whether the access may be inlined.
+    fn inlined(&self, address: &Address) -> bool {
+        !self.slow && matches!(address.seg, SegReg::Es | SegReg::Ss | SegReg::Ds)
+    }
+
+    /// Loads a value of type `ty`.
+    pub(crate) fn load(&mut self, address: Address, ty: Type) -> Value {
+        if self.inlined(&address) {
+            let host = self.host(&address, ty.bytes(), false);
+            return self.b.ins().load(ty, GUEST, host, 0);
+        }
+        self.bus_access(&address, ty, 0);
+        self.load_state(ty, offset::ACCESS_VALUE)
+    }
+
+    /// Stores a value in its width.
+    pub(crate) fn store(&mut self, address: Address, value: Value) {
+        let ty = self.b.func.dfg.value_type(value);
+        if self.inlined(&address) {
+            let host = self.host(&address, ty.bytes(), true);
+            self.b.ins().store(GUEST, value, host, 0);
+            return;
+        }
+        self.store_access_value(value);
+        self.bus_access(&address, ty, access::WRITE);
+    }
+
+    /// Checks memory that will be read and then written.
+    pub(crate) fn place(&mut self, address: Address, ty: Type) -> Place {
+        let host = self.inlined(&address).then(|| self.host(&address, ty.bytes(), true));
+        Place { address, ty, host }
+    }
+
+    /// Reads what [`Translator::place`] checked.
+    pub(crate) fn load_place(&mut self, place: &Place) -> Value {
+        match place.host {
+            Some(host) => self.b.ins().load(place.ty, GUEST, host, 0),
+            None => {
+                self.bus_access(&place.address, place.ty, access::FOR_WRITE);
+                self.load_state(place.ty, offset::ACCESS_VALUE)
+            }
+        }
+    }
+
+    /// Writes what [`Translator::place`] checked.
+    pub(crate) fn store_place(&mut self, place: &Place, value: Value) {
+        match place.host {
+            Some(host) => {
+                self.b.ins().store(GUEST, value, host, 0);
+            }
+            None => {
+                self.store_access_value(value);
+                self.bus_access(&place.address, place.ty, access::WRITE);
+            }
+        }
+    }
+
+    fn store_access_value(&mut self, value: Value) {
+        let wide = self.widen(value, types::I64, false);
+        self.store_state(wide, offset::ACCESS_VALUE);
+    }
+
+    /// Host address of an inlined access of `size` bytes.
+    fn host(&mut self, address: &Address, size: u32, write: bool) -> Value {
+        match self.request.range {
+            Some(range) if !write && !self.windowed => self.range_host(address, size, range),
+            _ => self.window_host(address, size, write),
+        }
+    }
+
+    fn range_host(&mut self, address: &Address, size: u32, range: RamRange) -> Value {
+        let start = self.constant(types::I32, i64::from(range.start));
+        let inside = self.b.ins().isub(address.offset, start);
+        let last = self.constant(types::I32, i64::from(range.len - size));
+        let outside = self.b.ins().icmp(IntCC::UnsignedGreaterThan, inside, last);
+        let (cold, hot) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(cold);
+        self.b.ins().brif(outside, cold, &[], hot, &[]);
+        self.b.switch_to_block(cold);
+        self.leave_at(SiteKind::Range, self.eip, self.executed);
+        self.b.switch_to_block(hot);
+        let host = self.load_state(types::I64, offset::RANGE_HOST);
+        let inside = self.b.ins().uextend(types::I64, inside);
+        self.b.ins().iadd(host, inside)
+    }
+
+    fn window_host(&mut self, address: &Address, size: u32, write: bool) -> Value {
+        let windows = if write { offset::WRITE_WINDOWS } else { offset::READ_WINDOWS };
+        let slot = windows + offset::WINDOW_BYTES * address.window as i32;
+        let (cold, hot) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(cold);
+        let start = self.load_state(types::I32, slot + offset::WINDOW_START);
+        let inside = self.b.ins().isub(address.offset, start);
+        let inside = self.b.ins().uextend(types::I64, inside);
+        let bound = self.load_state(types::I64, slot + offset::WINDOW_BOUND);
+        let outside = self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, inside, bound);
+        let host = self.load_state(types::I64, slot + offset::WINDOW_HOST);
+        let place = self.b.ins().iadd(host, inside);
+        self.b.append_block_param(hot, types::I64);
+        self.b.ins().brif(outside, cold, &[], hot, &[place.into()]);
+        self.b.switch_to_block(cold);
+        self.fill_window(address, size, write);
+        let place = self.load_state(types::I64, offset::ACCESS_VALUE);
+        self.b.ins().jump(hot, &[place.into()]);
+        self.b.switch_to_block(hot);
+        self.b.block_params(hot)[0]
+    }
+
+    /// The cold path of an access outside its window: has the window made, or leaves. The host address of the
+    /// access is left in `access_value`.
+    fn fill_window(&mut self, address: &Address, size: u32, write: bool) {
+        let direction = if write { access::WRITE } else { 0 };
+        self.store_access(address, size | direction);
+        self.call_helper(Helper::FillWindow);
+        let status = self.load_state(types::I32, offset::STATUS);
+        let (leave, on) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(leave);
+        self.b.set_cold_block(on);
+        self.b.ins().brif(status, leave, &[], on, &[]);
+        self.b.switch_to_block(leave);
+        self.leave_at(SiteKind::Access, self.eip, self.executed);
+        self.b.switch_to_block(on);
+    }
+
+    fn store_access(&mut self, address: &Address, meta: u32) {
+        self.store_state(address.offset, offset::ACCESS_LA);
+        let meta = meta | address.window << access::WINDOW_SHIFT | (address.seg as u32) << access::SEG_SHIFT;
+        self.store_state_const(meta, offset::ACCESS_META);
+    }
+
+    /// Makes the access in the helper, devices included; the instruction completes or faults.
+    fn bus_access(&mut self, address: &Address, ty: Type, direction: u32) {
+        self.store_access(address, ty.bytes() | direction);
+        self.store_exact_budget();
+        self.call_helper(Helper::Access);
+        self.leave_on_status(SiteKind::Helper);
+        self.check_leave = true;
+    }
+
+    /// Leaves at this instruction when the helper did not succeed.
+    pub(crate) fn leave_on_status(&mut self, kind: SiteKind) {
+        let status = self.load_state(types::I32, offset::STATUS);
+        let (leave, on) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(leave);
+        self.b.ins().brif(status, leave, &[], on, &[]);
+        self.b.switch_to_block(leave);
+        self.leave_at(kind, self.eip, self.executed);
+        self.b.switch_to_block(on);
+    }
+
+    /// Brings the budget in the state up to date, so that a device sees the right time.
+    pub(crate) fn store_exact_budget(&mut self) {
+        let budget = self.b.use_var(self.budget);
+        let exact = self.b.ins().iadd_imm_s(budget, -i64::from(self.executed));
+        self.store_state(exact, offset::BUDGET);
+    }
+}

@@ -1,0 +1,5 @@
+//! Boards: what is where.
+
+pub mod bare;
+
+pub use bare::{BareBoard, BoardConfig, BoardError};

@@ -1,0 +1,59 @@
+//! The memory model: a graph of regions, flattened for each address space into sorted, disjoint ranges.
+//!
+//! The semantics are those of QEMU's memory API: containers, aliases, priorities among siblings, holes that show
+//! what lies below, read-only paths, ROM devices, IOMMUs, transactions and listeners. Beyond it, each flat range
+//! has its own target for reads and for writes, and a commit tells its listeners exactly the bytes that changed.
+//!
+//! [`MemoryMap`] holds the graph, [`MapTxn`] edits it, [`AddressSpace`] publishes one immutable [`FlatView`] after
+//! the other, and [`FlatView::dispatch_read`] and [`FlatView::dispatch_write`] carry out accesses: every access of
+//! a processor, a port instruction or a bus master is cut by the one splitting function in `dispatch.rs`.
+//!
+//! Locks, outermost first: a device's own lock, then the map's writer, then its graph. Reading a view takes none.
+//! `unsafe` is confined to `host.rs` and `ram.rs`.
+#![deny(unsafe_code)]
+
+mod access;
+mod code_writes;
+mod delta;
+mod device;
+mod dispatch;
+mod error;
+mod graph;
+#[expect(unsafe_code, reason = "the only place that touches guest memory through host pointers")]
+mod host;
+mod iommu;
+mod listen;
+mod map;
+#[expect(unsafe_code, reason = "tables of atomics that come zeroed from the host without being touched")]
+mod ram;
+mod region;
+mod render;
+mod rules;
+mod space;
+mod text;
+mod thread;
+mod txn;
+mod view;
+
+pub use access::{AccessCx, DenyReason, MemAttrs, RejectReason, Row, TxError, TxErrorSet, TxOutcome};
+pub use code_writes::CodeWrites;
+pub use delta::MapDelta;
+pub use device::{BusError, Device, DeviceGuard, MmioDevice, MmioHandler};
+pub use error::{CommitError, MapError};
+pub use host::HostPtr;
+pub use iommu::{Access, Iommu, IommuCtx, IommuFault, IotlbEntry};
+pub use listen::{ListenerId, MapListener, Veto};
+pub use map::{MemoryMap, RegionCount};
+pub use ram::{GATE_CODE, GATE_DIRTY, GATE_NEXT, RamBlock, RamId};
+pub use region::{Leaf, Placement, RegionId, RegionSize, RegionSpec, Transparency};
+pub use rules::{AccessRules, Endian, NarrowPolicy};
+pub use space::{AddressSpace, Rejections, SpaceConfig, SpaceId, SpaceKind, UnassignedPolicy};
+pub use txn::{CommitReport, MapTxn};
+pub use view::{CallTarget, FlatRange, FlatView, HostSlice, RangeAttrs, Target, TranslateTarget};
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Locks `mutex`; a panic of an earlier holder does not spread.
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

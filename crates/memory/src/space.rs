@@ -1,0 +1,251 @@
+//! Address spaces: a root, the view of it that is in force, and accesses through it.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use base::AddrRange;
+
+use crate::{AccessCx, FlatView, ListenerId, MapListener, Row, TxError, TxOutcome, lock};
+
+/// Identity of an address space in its map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SpaceId(pub(crate) u32);
+
+/// What the addresses of a space are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpaceKind {
+    /// Memory addresses.
+    Memory,
+    /// I/O ports.
+    Port,
+}
+
+/// What a failed read gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnassignedPolicy {
+    /// All ones, as a floating bus does.
+    Ones,
+    /// Zero.
+    Zeros,
+}
+
+/// How a space behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SpaceConfig {
+    /// What its addresses are.
+    pub kind: SpaceKind,
+    /// What a failed read gives.
+    pub unassigned: UnassignedPolicy,
+}
+
+/// Counts of accesses that did not reach memory or a device, or whose device reported an error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rejections {
+    /// Nothing was mapped there.
+    pub unassigned: u64,
+    /// The region refused.
+    pub rejected: u64,
+    /// A device reported an error.
+    pub device: u64,
+    /// Re-entrant accesses, and those restricted to memory.
+    pub denied: u64,
+    /// IOMMU faults and translation loops.
+    pub fault: u64,
+    /// Accesses past 2^64.
+    pub past_end: u64,
+    /// Writes that a ROM dropped; they count as successful.
+    pub rom_writes: u64,
+}
+
+/// Counters behind [`Rejections`], and what views need to know of their space.
+pub(crate) struct SpaceInfo {
+    pub name: Box<str>,
+    pub config: SpaceConfig,
+    counts: [AtomicU64; 7],
+}
+
+impl SpaceInfo {
+    pub fn new(name: &str, config: SpaceConfig) -> Self {
+        Self { name: name.into(), config, counts: Default::default() }
+    }
+
+    /// The byte that a failed read gives.
+    pub const fn fill(&self) -> u8 {
+        match self.config.unassigned {
+            UnassignedPolicy::Ones => 0xff,
+            UnassignedPolicy::Zeros => 0,
+        }
+    }
+
+    /// Counts a failure, or a write dropped by ROM, and returns how many of its kind there have been.
+    pub fn count(&self, error: Option<TxError>) -> u64 {
+        let kind = match error {
+            Some(TxError::Unassigned) => 0,
+            Some(TxError::Rejected(_)) => 1,
+            Some(TxError::Device(_)) => 2,
+            Some(TxError::Denied(_)) => 3,
+            Some(TxError::Fault(_) | TxError::TranslationLoop) => 4,
+            Some(TxError::PastEnd) => 5,
+            None => 6,
+        };
+        self.counts[kind].fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+pub(crate) struct Registration {
+    pub priority: u32,
+    id: ListenerId,
+    pub listener: Arc<dyn MapListener>,
+}
+
+pub(crate) struct SpaceInner {
+    pub id: SpaceId,
+    pub info: Arc<SpaceInfo>,
+    view: RwLock<Arc<FlatView>>,
+    /// Generation of `view`, stored after it.
+    generation: AtomicU64,
+    next_listener: AtomicU64,
+    /// In ascending order of priority.
+    listeners: Mutex<Vec<Registration>>,
+}
+
+impl SpaceInner {
+    pub fn new(id: SpaceId, view: FlatView) -> Self {
+        Self {
+            id,
+            info: Arc::clone(&view.info),
+            generation: AtomicU64::new(view.generation()),
+            view: RwLock::new(Arc::new(view)),
+            next_listener: AtomicU64::new(0),
+            listeners: Mutex::default(),
+        }
+    }
+
+    pub fn view(&self) -> Arc<FlatView> {
+        Arc::clone(&self.view.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Makes `view` the one in force.
+    pub fn publish(&self, view: Arc<FlatView>) {
+        let generation = view.generation();
+        let old = {
+            let mut held = self.view.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *held, view)
+        };
+        self.generation.store(generation, Ordering::Release);
+        drop(old);
+    }
+
+    /// The listeners in ascending order of priority.
+    pub fn listeners(&self) -> Vec<Arc<dyn MapListener>> {
+        lock(&self.listeners).iter().map(|registration| Arc::clone(&registration.listener)).collect()
+    }
+}
+
+/// A shared handle to an address space. The space lives as long as a handle to it.
+#[derive(Clone)]
+pub struct AddressSpace(pub(crate) Arc<SpaceInner>);
+
+impl AddressSpace {
+    /// Name of the space.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.info.name
+    }
+
+    /// Identity of the space in its map.
+    #[must_use]
+    pub fn id(&self) -> SpaceId {
+        self.0.id
+    }
+
+    /// How it behaves.
+    #[must_use]
+    pub fn config(&self) -> SpaceConfig {
+        self.0.info.config
+    }
+
+    /// The view in force.
+    #[must_use]
+    pub fn view(&self) -> Arc<FlatView> {
+        self.0.view()
+    }
+
+    /// Generation of the view in force: one load.
+    #[inline]
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.0.generation.load(Ordering::Acquire)
+    }
+
+    /// Registers a listener; those with a lower priority are called first, equals in the order of registration.
+    pub fn listen(&self, priority: u32, listener: Arc<dyn MapListener>) -> ListenerId {
+        let id = ListenerId(self.0.next_listener.fetch_add(1, Ordering::Relaxed));
+        let mut listeners = lock(&self.0.listeners);
+        let place = listeners.partition_point(|other| other.priority <= priority);
+        listeners.insert(place, Registration { priority, id, listener });
+        id
+    }
+
+    /// Takes a listener away; whether it was there.
+    pub fn unlisten(&self, id: ListenerId) -> bool {
+        let removed = {
+            let mut listeners = lock(&self.0.listeners);
+            let place = listeners.iter().position(|registration| registration.id == id);
+            place.map(|place| listeners.remove(place))
+        };
+        removed.is_some()
+    }
+
+    /// Reads bytes as a bus master does, through one view from start to end.
+    ///
+    /// Every byte of `bytes` is set: what fails gives the policy's value.
+    pub fn read(&self, addr: u64, bytes: &mut [u8], cx: &mut AccessCx) -> TxOutcome {
+        self.view().read_bytes(addr, bytes, Row::ByteCopy, cx)
+    }
+
+    /// Writes bytes as a bus master does, through one view from start to end.
+    pub fn write(&self, addr: u64, bytes: &[u8], cx: &mut AccessCx) -> TxOutcome {
+        self.view().write_bytes(addr, bytes, Row::ByteCopy, cx)
+    }
+
+    /// Writes `len` bytes of one value as a bus master does.
+    pub fn fill(&self, addr: u64, len: u64, byte: u8, cx: &mut AccessCx) -> TxOutcome {
+        const PIECE: u64 = 4096;
+        let (view, bytes) = (self.view(), [byte; PIECE as usize]);
+        let mut outcome = TxOutcome::default();
+        let mut done = 0;
+        while done < len {
+            let piece = (len - done).min(PIECE);
+            let Some(at) = addr.checked_add(done) else {
+                outcome.failed(addr.wrapping_add(done), TxError::PastEnd);
+                break;
+            };
+            outcome.append(&view.write_bytes(at, &bytes[..piece as usize], Row::ByteCopy, cx), at);
+            done += piece;
+        }
+        outcome
+    }
+
+    /// Writes bytes into the memory behind RAM, ROM and ROM devices, as a loader does; no callback is made.
+    ///
+    /// Returns the addresses that no memory is behind, sorted and disjoint.
+    pub fn write_rom(&self, addr: u64, bytes: &[u8]) -> Vec<AddrRange> {
+        self.view().load(addr, bytes)
+    }
+
+    /// Counts of failed accesses so far.
+    #[must_use]
+    pub fn rejections(&self) -> Rejections {
+        let [unassigned, rejected, device, denied, fault, past_end, rom_writes] =
+            [0, 1, 2, 3, 4, 5, 6].map(|kind: usize| self.0.info.counts[kind].load(Ordering::Relaxed));
+        Rejections { unassigned, rejected, device, denied, fault, past_end, rom_writes }
+    }
+}
+
+impl fmt::Debug for AddressSpace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AddressSpace({} generation {})", self.name(), self.generation())
+    }
+}

@@ -1,0 +1,517 @@
+//! Transactions: edits of the graph that take effect together or not at all.
+//!
+//! The thread that opens a transaction holds the map's writer until the outermost one ends; transactions that it
+//! opens meanwhile are parts of the first. Each edit first saves the nodes that it changes and notes the windows in
+//! which it can be seen before and after; the outermost commit renders those windows only. This is exact: what
+//! differs between the first and the last state of the graph differs between two successive states, and there it
+//! lies in the windows of that edit.
+
+use std::collections::HashMap;
+use std::marker::PhantomData;
+use std::sync::{Arc, MutexGuard};
+
+use base::AddrRange;
+
+use crate::delta::difference;
+use crate::graph::{Graph, Node, NodeKind};
+use crate::map::{Shared, State, check_alias};
+use crate::region::Backing;
+use crate::render::{MAX_RANGES, render};
+use crate::space::SpaceInner;
+use crate::{CommitError, MapDelta, MapError, Placement, RegionId, RegionSize, SpaceId, Transparency, lock};
+
+/// More windows than this in one space are joined into one.
+const MAX_WINDOWS: usize = 32;
+
+/// What the open transaction has done so far.
+#[derive(Default)]
+pub(crate) struct Pending {
+    /// Length of `undo` when each of the open transactions, one inside of the other, was opened.
+    opened: Vec<usize>,
+    /// Rendering and listeners are under way: edits are refused.
+    committing: bool,
+    /// What nodes were before the first edit of each transaction, in order.
+    undo: Vec<(RegionId, Node)>,
+    /// Place in `undo` where a node was saved last.
+    saved: HashMap<RegionId, usize>,
+    /// Nodes taken out of the graph, whose ids become invalid when the removal is final.
+    removed: Vec<RegionId>,
+    /// Where edits can be seen, by index of the space.
+    windows: Vec<(usize, AddrRange)>,
+}
+
+/// What a commit changed, by space. Empty for an inner transaction and when no space sees a change.
+#[derive(Clone, Debug, Default)]
+pub struct CommitReport {
+    /// The spaces that changed, in the order of their creation.
+    pub deltas: Vec<MapDelta>,
+}
+
+impl CommitReport {
+    /// The change of one space.
+    #[must_use]
+    pub fn delta(&self, space: SpaceId) -> Option<&MapDelta> {
+        self.deltas.iter().find(|delta| delta.space == space)
+    }
+}
+
+/// An open transaction; dropped without [`MapTxn::commit`], its edits never were.
+pub struct MapTxn {
+    map: Arc<Shared>,
+    /// Lengths of `undo` and `removed` when it was opened.
+    marks: (usize, usize),
+    /// It was opened by a listener in the middle of a commit.
+    refused: bool,
+    ended: bool,
+    /// The writer belongs to a thread.
+    not_send: PhantomData<*const ()>,
+}
+
+impl MapTxn {
+    /// Opens a transaction for the thread that holds the writer.
+    pub(crate) fn open(map: Arc<Shared>, state: &mut State) -> Self {
+        let pending = &mut state.pending;
+        let refused = pending.committing;
+        let marks = (pending.undo.len(), pending.removed.len());
+        if !refused {
+            pending.opened.push(marks.0);
+        }
+        Self { map, marks, refused, ended: false, not_send: PhantomData }
+    }
+
+    /// Whether this transaction is the one whose commit takes effect.
+    pub(crate) fn is_outermost(&self) -> bool {
+        !self.refused && lock(&self.map.state).pending.opened.len() == 1
+    }
+
+    /// Opens a transaction inside of this one.
+    #[must_use]
+    pub fn child(&mut self) -> MapTxn {
+        let map = Arc::clone(&self.map);
+        MapTxn::open(map, &mut lock(&self.map.state))
+    }
+
+    /// Locks the graph for an edit.
+    fn edit(&self) -> Result<MutexGuard<'_, State>, MapError> {
+        if self.refused { Err(MapError::Busy("a commit is under way")) } else { Ok(lock(&self.map.state)) }
+    }
+
+    /// Attaches `child` at offset `at` of `parent`, in front of siblings of equal priority.
+    ///
+    /// What reaches past the end of the parent is not shown.
+    ///
+    /// # Errors
+    /// No such region; the parent is an alias; the child has a parent; a cycle; too deep; two exclusive siblings
+    /// would overlap.
+    pub fn attach(
+        &mut self,
+        parent: RegionId,
+        at: u64,
+        child: RegionId,
+        how: Placement,
+    ) -> Result<(), MapError> {
+        let mut state = self.edit()?;
+        state.graph.check_attach(parent, at, child, how)?;
+        state.save(parent)?;
+        state.save(child)?;
+        state.graph.attach(parent, at, child, how)?;
+        state.see(child);
+        Ok(())
+    }
+
+    /// Takes `child` away from its parent.
+    ///
+    /// # Errors
+    /// No such region, or it is not attached.
+    pub fn detach(&mut self, child: RegionId) -> Result<(), MapError> {
+        let mut state = self.edit()?;
+        let parent = state.graph.node(child)?.parent.ok_or(MapError::NotAttached(child))?;
+        state.save(parent)?;
+        state.save(child)?;
+        state.see(child);
+        state.graph.detach(child)
+    }
+
+    /// Moves an attached region inside its parent; it comes to stand in front of siblings of equal priority.
+    ///
+    /// # Errors
+    /// No such region, or it is not attached; two exclusive siblings would overlap.
+    pub fn move_to(&mut self, region: RegionId, at: u64) -> Result<(), MapError> {
+        let mut state = self.edit()?;
+        let node = state.graph.node(region)?;
+        let how = if node.exclusive {
+            Placement::Exclusive
+        } else {
+            Placement::Overlap { priority: node.priority }
+        };
+        let moved = node.parent.is_none() || node.at != at;
+        if moved { state.place_again(region, at, how) } else { Ok(()) }
+    }
+
+    /// Gives an attached region another priority, which makes its placement one that may overlap.
+    ///
+    /// # Errors
+    /// No such region, or it is not attached.
+    pub fn set_priority(&mut self, region: RegionId, priority: i32) -> Result<(), MapError> {
+        let mut state = self.edit()?;
+        let node = state.graph.node(region)?;
+        let same = node.parent.is_some() && !node.exclusive && node.priority == priority;
+        let at = node.at;
+        if same { Ok(()) } else { state.place_again(region, at, Placement::Overlap { priority }) }
+    }
+
+    /// Gives a region another size.
+    ///
+    /// # Errors
+    /// No such region; size 0; more than the RAM block holds; an alias past 2^64; two exclusive siblings would
+    /// overlap.
+    pub fn set_size(&mut self, region: RegionId, size: impl Into<RegionSize>) -> Result<(), MapError> {
+        let size = size.into();
+        let mut state = self.edit()?;
+        let node = state.graph.node(region)?;
+        let last = size.last().ok_or_else(|| MapError::ZeroSize(node.name.to_string()))?;
+        if node.last == last {
+            return Ok(());
+        }
+        if let Some(block) = node.leaf().and_then(|leaf| leaf.ram())
+            && size.bytes() > u128::from(block.len())
+        {
+            return Err(MapError::TooLarge { size: size.bytes(), max: block.len() });
+        }
+        if let NodeKind::Alias { offset, .. } = node.kind {
+            check_alias(offset, last)?;
+        }
+        if let Some(parent) = node.parent.filter(|_| node.exclusive) {
+            let extent = AddrRange::new(node.at, node.at.saturating_add(last));
+            state.graph.check_overlap(parent, extent.expect("the end was cut, not wrapped"), region)?;
+        }
+        if let Some(parent) = node.parent {
+            state.save(parent)?;
+        }
+        state.save(region)?;
+        state.see(region);
+        state.graph.resize(region, last)?;
+        state.see(region);
+        Ok(())
+    }
+
+    /// Lets an alias show its target from another offset on.
+    ///
+    /// # Errors
+    /// No such region; not an alias; past 2^64.
+    pub fn slide_alias(&mut self, region: RegionId, offset: u64) -> Result<(), MapError> {
+        let mut state = self.edit()?;
+        let node = state.graph.node(region)?;
+        let NodeKind::Alias { target, offset: old } = node.kind else {
+            return Err(MapError::WrongKind { region, wanted: "an alias" });
+        };
+        check_alias(offset, node.last)?;
+        if old == offset {
+            return Ok(());
+        }
+        state.change(region, |node| node.kind = NodeKind::Alias { target, offset })
+    }
+
+    /// Shows a region and what is below it in the graph, or hides both.
+    ///
+    /// # Errors
+    /// No such region.
+    pub fn set_enabled(&mut self, region: RegionId, enabled: bool) -> Result<(), MapError> {
+        self.flag(region, enabled, |node| &mut node.enabled)
+    }
+
+    /// Makes the plain memory that is shown through a region read-only, or no longer so by this region.
+    ///
+    /// # Errors
+    /// No such region.
+    pub fn set_readonly(&mut self, region: RegionId, readonly: bool) -> Result<(), MapError> {
+        self.flag(region, readonly, |node| &mut node.readonly)
+    }
+
+    /// Marks what is shown through a region as nonvolatile.
+    ///
+    /// # Errors
+    /// No such region.
+    pub fn set_nonvolatile(&mut self, region: RegionId, nonvolatile: bool) -> Result<(), MapError> {
+        self.flag(region, nonvolatile, |node| &mut node.nonvolatile)
+    }
+
+    /// Keeps ranges that are shown through a region apart from their neighbours.
+    ///
+    /// # Errors
+    /// No such region.
+    pub fn set_unmergeable(&mut self, region: RegionId, unmergeable: bool) -> Result<(), MapError> {
+        self.flag(region, unmergeable, |node| &mut node.unmergeable)
+    }
+
+    /// Puts a ROM device into read mode (reads are direct) or I/O mode (reads are callbacks).
+    ///
+    /// # Errors
+    /// No such region, or not a ROM device.
+    pub fn set_romd(&mut self, region: RegionId, romd: bool) -> Result<(), MapError> {
+        {
+            let state = self.edit()?;
+            let leaf = state.graph.node(region)?.leaf();
+            if !leaf.is_some_and(|leaf| matches!(leaf.backing, Backing::RomDevice(..))) {
+                return Err(MapError::WrongKind { region, wanted: "a ROM device" });
+            }
+        }
+        self.flag(region, romd, |node| &mut node.romd)
+    }
+
+    /// Lets one direction of access through a region to what lies below it.
+    ///
+    /// # Errors
+    /// No such region.
+    pub fn set_transparent(&mut self, region: RegionId, transparent: Transparency) -> Result<(), MapError> {
+        let mut state = self.edit()?;
+        if state.graph.node(region)?.transparent == transparent {
+            return Ok(());
+        }
+        state.change(region, |node| node.transparent = transparent)
+    }
+
+    /// Removes a region: it is detached, its children are, and aliases of it show nothing. Its id is never used
+    /// again.
+    ///
+    /// # Errors
+    /// No such region.
+    pub fn remove(&mut self, region: RegionId) -> Result<(), MapError> {
+        let children: Vec<_> = {
+            let state = self.edit()?;
+            state.graph.node(region)?.children.iter().map(|child| child.id).collect()
+        };
+        for child in children {
+            self.detach(child)?;
+        }
+        let mut state = self.edit()?;
+        state.see(region);
+        if let Some(parent) = state.graph.node(region)?.parent {
+            state.save(parent)?;
+            state.save(region)?;
+            state.graph.detach(region)?;
+        }
+        state.save(region)?;
+        // The saved copy is what an undo puts back.
+        state.graph.take(region);
+        state.pending.removed.push(region);
+        Ok(())
+    }
+
+    fn flag(&mut self, region: RegionId, on: bool, flag: fn(&mut Node) -> &mut bool) -> Result<(), MapError> {
+        let mut state = self.edit()?;
+        if *flag(state.graph.node_mut(region)?) == on {
+            return Ok(());
+        }
+        state.change(region, |node| *flag(node) = on)
+    }
+
+    /// Ends the transaction. The outermost one publishes what changed: it renders, asks every listener of every
+    /// changed space, swaps all views, and then tells every listener.
+    ///
+    /// # Errors
+    /// A listener's refusal or a view beyond the limits; graph and views are then as before the transaction.
+    pub fn commit(mut self) -> Result<CommitReport, CommitError> {
+        self.ended = true;
+        if self.refused {
+            return Err(CommitError::Committing);
+        }
+        let mut state = lock(&self.map.state);
+        state.pending.opened.pop();
+        if !state.pending.opened.is_empty() {
+            return Ok(CommitReport::default());
+        }
+        state.pending.committing = true;
+        let rendered = state.render_changes();
+        drop(state);
+        let mut commit = Commit { map: &self.map, published: false };
+        let changes = rendered?;
+        prepare(&changes)?;
+        for (space, delta) in &changes {
+            space.publish(Arc::clone(&delta.view));
+        }
+        commit.published = true;
+        for (space, delta) in &changes {
+            space.listeners().iter().for_each(|listener| listener.apply(delta));
+        }
+        drop(commit);
+        Ok(CommitReport { deltas: changes.into_iter().map(|(_, delta)| delta).collect() })
+    }
+}
+
+impl Drop for MapTxn {
+    fn drop(&mut self) {
+        if self.ended || self.refused {
+            return;
+        }
+        let mut state = lock(&self.map.state);
+        state.roll_back(self.marks);
+        state.pending.opened.pop();
+        if state.pending.opened.is_empty() {
+            state.roll_back((0, 0));
+            state.pending.saved.clear();
+            state.pending.windows.clear();
+            self.map.release(&mut state);
+        }
+    }
+}
+
+/// The end of an outermost commit: final if published, undone if not, a listener's panic included.
+struct Commit<'a> {
+    map: &'a Shared,
+    published: bool,
+}
+
+impl Drop for Commit<'_> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.map.state);
+        if !self.published {
+            state.roll_back((0, 0));
+        }
+        let State { graph, pending, .. } = &mut *state;
+        let (undo, saved) = (std::mem::take(&mut pending.undo), std::mem::take(&mut pending.saved));
+        for id in pending.removed.drain(..) {
+            let node = saved.get(&id).and_then(|place| undo.get(*place));
+            graph.retire(id, &node.expect("a node is saved before it is taken out").1);
+        }
+        graph.spaces.retain(|entry| entry.space.strong_count() != 0);
+        pending.windows.clear();
+        pending.committing = false;
+        self.map.release(&mut state);
+        drop(state);
+        // The last reference to a device may be among them, and its drop may use the map.
+        drop(undo);
+    }
+}
+
+/// A space and what changes in it.
+type Change = (Arc<SpaceInner>, MapDelta);
+
+fn prepare(changes: &[Change]) -> Result<(), CommitError> {
+    for (space, delta) in changes {
+        for listener in space.listeners() {
+            let refused = |veto| CommitError::Vetoed { space: space.info.name.to_string(), veto };
+            listener.prepare(delta).map_err(refused)?;
+        }
+    }
+    Ok(())
+}
+
+impl State {
+    /// Saves what a node is, unless the innermost transaction has saved it already.
+    fn save(&mut self, id: RegionId) -> Result<(), MapError> {
+        let pending = &mut self.pending;
+        let opened = pending.opened.last().copied().unwrap_or(0);
+        let known = pending.saved.get(&id).copied().filter(|place| *place >= opened);
+        if known.and_then(|place| pending.undo.get(place)).is_some_and(|(saved, _)| *saved == id) {
+            return Ok(());
+        }
+        let node = self.graph.node(id)?.clone();
+        pending.saved.insert(id, pending.undo.len());
+        pending.undo.push((id, node));
+        Ok(())
+    }
+
+    /// Notes where a node can be seen now.
+    fn see(&mut self, id: RegionId) {
+        self.graph.windows_of(id, &mut self.pending.windows);
+    }
+
+    /// Changes a node without moving or resizing it.
+    fn change(&mut self, id: RegionId, change: impl FnOnce(&mut Node)) -> Result<(), MapError> {
+        self.save(id)?;
+        self.see(id);
+        change(self.graph.node_mut(id)?);
+        Ok(())
+    }
+
+    /// Detaches a region and attaches it to the same parent in another way.
+    fn place_again(&mut self, region: RegionId, at: u64, how: Placement) -> Result<(), MapError> {
+        let node = self.graph.node(region)?;
+        let parent = node.parent.ok_or(MapError::NotAttached(region))?;
+        if how == Placement::Exclusive {
+            let extent = AddrRange::new(at, at.saturating_add(node.last));
+            self.graph.check_overlap(parent, extent.expect("the end was cut, not wrapped"), region)?;
+        }
+        self.save(parent)?;
+        self.save(region)?;
+        self.see(region);
+        self.graph.detach(region)?;
+        self.graph.attach(parent, at, region, how)?;
+        self.see(region);
+        Ok(())
+    }
+
+    /// Undoes every edit since `marks`.
+    fn roll_back(&mut self, (undo, removed): (usize, usize)) {
+        while self.pending.undo.len() > undo {
+            let Some((id, node)) = self.pending.undo.pop() else { break };
+            self.graph.restore(id, node);
+        }
+        self.pending.removed.truncate(removed);
+    }
+
+    /// The next view of each space that sees a change.
+    fn render_changes(&mut self) -> Result<Vec<Change>, CommitError> {
+        let mut windows = std::mem::take(&mut self.pending.windows);
+        windows.sort_unstable();
+        let mut changes = Vec::new();
+        for of_space in windows.chunk_by(|(one, _), (other, _)| one == other) {
+            let Some(entry) = self.graph.spaces.get(of_space[0].0) else { continue };
+            let Some(space) = entry.space.upgrade() else { continue };
+            let joined = join(of_space.iter().map(|(_, window)| *window));
+            if let Some(delta) = render_space(&self.graph, entry.root, &space, &joined)? {
+                changes.push((space, delta));
+            }
+        }
+        Ok(changes)
+    }
+}
+
+/// Joins sorted windows that overlap or touch, and all of them when they are many.
+fn join(windows: impl Iterator<Item = AddrRange>) -> Vec<AddrRange> {
+    let mut joined: Vec<AddrRange> = Vec::new();
+    for window in windows {
+        match joined.last_mut() {
+            Some(before) if before.overlaps(window) || before.touches(window) => {
+                *before = hull(*before, window)
+            }
+            _ => joined.push(window),
+        }
+    }
+    match (joined.first(), joined.last()) {
+        (Some(first), Some(last)) if joined.len() > MAX_WINDOWS => vec![hull(*first, *last)],
+        _ => joined,
+    }
+}
+
+fn hull(first: AddrRange, second: AddrRange) -> AddrRange {
+    AddrRange::new(first.first(), first.last().max(second.last())).expect("the first one starts first")
+}
+
+/// Renders the windows of one space anew; `None` when no address in them changed.
+fn render_space(
+    graph: &Graph,
+    root: RegionId,
+    space: &Arc<SpaceInner>,
+    windows: &[AddrRange],
+) -> Result<Option<MapDelta>, CommitError> {
+    let previous = space.view();
+    let (mut patch, mut changed) = (Vec::new(), Vec::new());
+    for window in windows {
+        let ranges = render(graph, root, *window)?;
+        let before = changed.len();
+        difference(*window, &previous, &ranges, &mut changed);
+        if changed.len() != before {
+            patch.push((*window, ranges));
+        }
+    }
+    if changed.is_empty() {
+        return Ok(None);
+    }
+    let view = previous.patched(&patch, previous.generation() + 1);
+    if view.len() > MAX_RANGES {
+        return Err(CommitError::TooManyRanges(MAX_RANGES));
+    }
+    Ok(Some(MapDelta { space: space.id, changed, view: Arc::new(view), previous }))
+}

@@ -1,0 +1,17 @@
+//! The checklist of the memory model, item by item, and its properties on random graphs.
+
+extern crate marquetry_memory as memory;
+
+mod common;
+
+mod construction;
+mod dispatch;
+mod flatten;
+mod iommu;
+mod life;
+mod model;
+mod properties;
+mod rom;
+mod text;
+mod transactions;
+mod unassigned;
