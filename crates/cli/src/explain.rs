@@ -19,15 +19,18 @@ pub fn run(args: &ExplainArgs) -> Result<Outcome, String> {
     let mut rest = bytes.as_slice();
     while !rest.is_empty() {
         let window = &rest[..rest.len().min(15)];
-        let insn = decode(window, eip, DecodeMode { code32: true })
-            .map_err(|error| format!("byte {}: {error:?}: not a whole instruction", bytes.len() - rest.len()))?;
+        let insn = decode(window, eip, DecodeMode { code32: true }).map_err(|error| {
+            format!("byte {}: {error:?}: not a whole instruction", bytes.len() - rest.len())
+        })?;
         println!("{eip:08x}  {}", hex(&rest[..usize::from(insn.len)]));
         println!("{insn:#?}");
         println!("handling: {:?}\n", jit::handling(&insn));
         eip += u32::from(insn.len);
         rest = &rest[usize::from(insn.len)..];
     }
-    let (unit, listing) = Compiler::fixed(OptLevel::Speed).compile_with_listing(&request(bytes, args)).map_err(|error| error.to_string())?;
+    let (unit, listing) = Compiler::fixed(OptLevel::Speed)
+        .compile_with_listing(&request(bytes, args))
+        .map_err(|error| error.to_string())?;
     println!("{}", listing.clif);
     println!("{}", listing.asm);
     println!("{} host bytes, {} exits, {} sites", unit.code.len(), unit.exits.len(), unit.sites.len());
@@ -59,7 +62,11 @@ fn parse(text: &str) -> Result<Vec<u8>, String> {
         return Err(format!("{text:?} is not a row of bytes; write them as in: marq explain \"11 d8\""));
     }
     let pairs = (0..digits.len()).step_by(2).map(|at| &digits[at..at + 2]);
-    pairs.map(|pair| u8::from_str_radix(pair, 16).map_err(|_| format!("{pair:?} is not a byte in hexadecimal"))).collect()
+    pairs
+        .map(|pair| {
+            u8::from_str_radix(pair, 16).map_err(|_| format!("{pair:?} is not a byte in hexadecimal"))
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -115,7 +115,9 @@ pub static ALL: &[Guest] = &[
 /// # Errors
 /// A sentence for people.
 pub fn find(name: &str) -> Result<&'static Guest, String> {
-    ALL.iter().find(|guest| guest.name == name).ok_or_else(|| format!("no guest is called {name:?}; `marq guests` lists them"))
+    ALL.iter()
+        .find(|guest| guest.name == name)
+        .ok_or_else(|| format!("no guest is called {name:?}; `marq guests` lists them"))
 }
 
 /// Whether a guest needs a device that QEMU lacks.

@@ -66,8 +66,12 @@ fn collect(engine: &Engine, elapsed: Duration) -> Value {
 fn text(value: &Value) -> String {
     let mut out = String::new();
     for (group, values) in value.as_object().into_iter().flatten() {
-        let pairs: Vec<String> =
-            values.as_object().into_iter().flatten().map(|(name, value)| format!("{name} {}", show(value))).collect();
+        let pairs: Vec<String> = values
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(name, value)| format!("{name} {}", show(value)))
+            .collect();
         out.push_str(&format!("{group}: {}\n", pairs.join(", ")));
     }
     out

@@ -57,8 +57,11 @@ impl ByteSink for Console {
 /// # Errors
 /// What the host says, as a sentence.
 pub fn default_machine() -> Result<Machine, String> {
-    Machine::new(BoardConfig::default(), EngineConfig { jit: engine::JitMode::Off, ..EngineConfig::default() })
-        .map_err(|error| error.to_string())
+    Machine::new(
+        BoardConfig::default(),
+        EngineConfig { jit: engine::JitMode::Off, ..EngineConfig::default() },
+    )
+    .map_err(|error| error.to_string())
 }
 
 fn engine_config(args: &RunArgs, jit: Jit) -> EngineConfig {
@@ -113,7 +116,8 @@ impl<'a> Image<'a> {
 pub fn run(args: &RunArgs) -> Result<Outcome, String> {
     let image = Image::of(args)?;
     let console = Console::new();
-    let mut machine = Machine::new(board_config(args, &console), engine_config(args, args.jit)).map_err(|e| e.to_string())?;
+    let mut machine = Machine::new(board_config(args, &console), engine_config(args, args.jit))
+        .map_err(|e| e.to_string())?;
     image.load(&mut machine)?;
     stop_on_interrupt(&machine.stop_flag())?;
     let started = Instant::now();
@@ -144,9 +148,15 @@ pub fn run(args: &RunArgs) -> Result<Outcome, String> {
 }
 
 /// Instructions, time, and how much faster than the interpreter.
-fn closing_line(args: &RunArgs, image: &Image<'_>, machine: &Machine, elapsed: Duration) -> Result<(), String> {
+fn closing_line(
+    args: &RunArgs,
+    image: &Image<'_>,
+    machine: &Machine,
+    elapsed: Duration,
+) -> Result<(), String> {
     let instructions = machine.engine().cpu().instructions();
-    let mut slow = Machine::new(board_config(args, &Console::new()), engine_config(args, Jit::Off)).map_err(|e| e.to_string())?;
+    let mut slow = Machine::new(board_config(args, &Console::new()), engine_config(args, Jit::Off))
+        .map_err(|e| e.to_string())?;
     image.load(&mut slow)?;
     let started = Instant::now();
     slow.run(Some(SAMPLE));
@@ -167,12 +177,19 @@ fn ended(machine: &Machine, stop: &Stop) -> Outcome {
         Stop::Exit(status) => return Outcome::status(*status),
         Stop::Limit => ("instruction limit reached".to_owned(), status::LIMIT),
         Stop::Requested => ("stopped".to_owned(), status::INTERRUPTED),
-        Stop::Shutdown(eip) => (format!("triple fault at EIP {eip:#010x}{}", place(machine, *eip)), status::SHUTDOWN),
-        Stop::Halted(eip) => (format!("halted for good before EIP {eip:#010x}: nothing can end the HLT"), status::HALTED),
-        Stop::Unsupported(eip, what) => {
-            (format!("the instruction at EIP {eip:#010x} needs {what}, which is not built yet"), status::UNSUPPORTED)
+        Stop::Shutdown(eip) => {
+            (format!("triple fault at EIP {eip:#010x}{}", place(machine, *eip)), status::SHUTDOWN)
         }
-        Stop::Panicked(eip) => (format!("bug in marquetry near EIP {eip:#010x}; please report it"), status::BUG),
+        Stop::Halted(eip) => {
+            (format!("halted for good before EIP {eip:#010x}: nothing can end the HLT"), status::HALTED)
+        }
+        Stop::Unsupported(eip, what) => (
+            format!("the instruction at EIP {eip:#010x} needs {what}, which is not built yet"),
+            status::UNSUPPORTED,
+        ),
+        Stop::Panicked(eip) => {
+            (format!("bug in marquetry near EIP {eip:#010x}; please report it"), status::BUG)
+        }
     };
     eprintln!("marq: {message}");
     Outcome::status(code)
@@ -181,7 +198,9 @@ fn ended(machine: &Machine, stop: &Stop) -> Outcome {
 /// Where an EIP lies, when it is no memory that code can reasonably run from.
 fn place(machine: &Machine, eip: u32) -> String {
     let cpu = machine.engine().cpu();
-    let Some(pa) = cpu.mmu.debug_translate(base::LinearAddr(eip)) else { return ", in a page that is not present".to_owned() };
+    let Some(pa) = cpu.mmu.debug_translate(base::LinearAddr(eip)) else {
+        return ", in a page that is not present".to_owned();
+    };
     match machine.memory().view().lookup(pa.0) {
         None => ", in unassigned memory".to_owned(),
         Some(range) => match range.read {

@@ -138,6 +138,19 @@ impl Window {
     }
 }
 
+/// One page that an access outside its window may still go to: looked up by assembly, made with the windows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct PageEntry {
+    /// Page number in the low half, [`CpuState::window_generation`] in the high half: both must match.
+    pub tag: u64,
+    /// Host address minus linear address, wrapping.
+    pub delta: u64,
+}
+
+/// Page entries of each direction; a power of two.
+pub const PAGE_ENTRIES: usize = 256;
+
 /// Number of windows of each direction: one for each base register, one for index-only and one for
 /// absolute addresses.
 pub const WINDOWS: usize = 10;
@@ -219,6 +232,10 @@ pub struct CpuState {
     pub read_windows: [Window; WINDOWS],
     /// Windows for stores.
     pub write_windows: [Window; WINDOWS],
+    /// Generation of the page entries for loads and for stores; never 0.
+    pub window_generation: [u32; 2],
+    /// Pages for loads and for stores.
+    pub pages: [[PageEntry; PAGE_ENTRIES]; 2],
     /// Segment registers, in encoding order.
     pub segs: [Segment; 6],
     /// Local descriptor table register.
@@ -282,6 +299,8 @@ impl CpuState {
             exit_cell: 0,
             read_windows: [Window::default(); WINDOWS],
             write_windows: [Window::default(); WINDOWS],
+            window_generation: [1; 2],
+            pages: [[PageEntry::default(); PAGE_ENTRIES]; 2],
             segs: [Segment::default(); 6],
             ldtr: Segment::default(),
             tr: Segment::default(),
@@ -303,15 +322,36 @@ impl CpuState {
         })
     }
 
-    /// Empties every window.
+    /// Empties every window and drops every page entry.
     pub fn clear_windows(&mut self) {
         self.read_windows = [Window::default(); WINDOWS];
-        self.write_windows = [Window::default(); WINDOWS];
+        self.next_generation(0);
+        self.clear_write_windows();
     }
 
-    /// Empties the windows for stores.
+    /// Empties the windows for stores and drops their page entries.
     pub fn clear_write_windows(&mut self) {
         self.write_windows = [Window::default(); WINDOWS];
+        self.next_generation(1);
+    }
+
+    fn next_generation(&mut self, direction: usize) {
+        let generation = &mut self.window_generation[direction];
+        *generation = generation.wrapping_add(1);
+        if *generation == 0 {
+            *generation = 1;
+            self.pages[direction] = [PageEntry::default(); PAGE_ENTRIES];
+        }
+    }
+
+    /// Takes over a window that holds `la`: into its place, and the page of `la` into the page entries.
+    pub fn set_window(&mut self, number: usize, write: bool, window: Window, la: u32) {
+        let windows = if write { &mut self.write_windows } else { &mut self.read_windows };
+        windows[number] = window;
+        let (page, direction) = (la >> 12, usize::from(write));
+        let tag = u64::from(self.window_generation[direction]) << 32 | u64::from(page);
+        let delta = window.host.wrapping_sub(u64::from(window.start));
+        self.pages[direction][page as usize % PAGE_ENTRIES] = PageEntry { tag, delta };
     }
 
     /// Empties the jump cache.

@@ -80,7 +80,9 @@ impl Translation {
 
     /// Physical ranges of its code.
     pub fn physical(&self) -> impl Iterator<Item = (u64, u64)> {
-        self.covers.iter().map(|(start, end)| (start.wrapping_add(self.phys_delta), end.wrapping_add(self.phys_delta)))
+        self.covers
+            .iter()
+            .map(|(start, end)| (start.wrapping_add(self.phys_delta), end.wrapping_add(self.phys_delta)))
     }
 }
 
@@ -301,24 +303,30 @@ impl TranslationCache {
     /// Translations with code bytes in one of `lines` (64 bytes each) of a page.
     pub fn covering(&self, ram: RamId, page: u64, lines: u64) -> Vec<UnitId> {
         let Some(units) = self.by_page.get(&(ram, page)) else { return Vec::new() };
-        let hit = |id: &UnitId| self.get(*id).is_some_and(|translation| line_mask(translation, page) & lines != 0);
+        let hit =
+            |id: &UnitId| self.get(*id).is_some_and(|translation| line_mask(translation, page) & lines != 0);
         units.iter().copied().filter(hit).collect()
     }
 
     /// Lines of a page that live translations cover.
     pub fn lines(&self, ram: RamId, page: u64) -> u64 {
         let Some(units) = self.by_page.get(&(ram, page)) else { return 0 };
-        units.iter().filter_map(|id| self.get(*id)).fold(0, |mask, translation| mask | line_mask(translation, page))
+        units
+            .iter()
+            .filter_map(|id| self.get(*id))
+            .fold(0, |mask, translation| mask | line_mask(translation, page))
     }
 
     /// Translations whose code, where it was when they were made, lies in one of `ranges`.
     pub fn in_ranges(&self, ranges: &[AddrRange]) -> Vec<UnitId> {
         let touches = |translation: &Translation| {
             translation.physical().any(|(start, end)| {
-                AddrRange::new(start, end - 1).is_some_and(|code| ranges.iter().any(|range| range.overlaps(code)))
+                AddrRange::new(start, end - 1)
+                    .is_some_and(|code| ranges.iter().any(|range| range.overlaps(code)))
             })
         };
-        let pages: u64 = ranges.iter().map(|range| (range.last() >> PAGE_SHIFT) - (range.first() >> PAGE_SHIFT) + 1).sum();
+        let pages: u64 =
+            ranges.iter().map(|range| (range.last() >> PAGE_SHIFT) - (range.first() >> PAGE_SHIFT) + 1).sum();
         let mut found = BTreeSet::new();
         if pages > self.live as u64 {
             let live = self.units.iter().enumerate();
@@ -335,7 +343,9 @@ impl TranslationCache {
     /// Translations that the paging-off range is baked into.
     pub fn with_baked_range(&self) -> Vec<UnitId> {
         let live = self.units.iter().enumerate();
-        live.filter(|(_, unit)| unit.as_ref().is_some_and(|unit| unit.baked_range)).map(|(id, _)| id as UnitId).collect()
+        live.filter(|(_, unit)| unit.as_ref().is_some_and(|unit| unit.baked_range))
+            .map(|(id, _)| id as UnitId)
+            .collect()
     }
 
     /// Translations in a generation of code memory.
@@ -385,7 +395,8 @@ impl TranslationCache {
     pub fn fill_jump_cache(&self, cpu: &mut Cpu, eip: u32, id: UnitId) {
         if let Some(translation) = self.get(id) {
             let tag = cpu.state.context | u64::from(eip);
-            cpu.state.jump_cache[jump_cache_index(eip)] = JumpCacheEntry { tag, cell: translation.entry_cell };
+            cpu.state.jump_cache[jump_cache_index(eip)] =
+                JumpCacheEntry { tag, cell: translation.entry_cell };
         }
     }
 }
@@ -441,4 +452,3 @@ impl TranslationCache {
         Some((id, *site))
     }
 }
-

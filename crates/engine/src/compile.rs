@@ -90,7 +90,10 @@ impl Engine {
         let entry = spot.key.eip;
         let eip_of = |offset: u64| entry.wrapping_add((offset.wrapping_sub(spot.key.offset)) as u32);
         let eips = |places: &BTreeSet<(RamId, u64)>| {
-            places.range((spot.key.ram, start)..(spot.key.ram, end)).map(|(_, offset)| eip_of(*offset)).collect()
+            places
+                .range((spot.key.ram, start)..(spot.key.ram, end))
+                .map(|(_, offset)| eip_of(*offset))
+                .collect()
         };
         let mode = spot.key.mode.unit_mode();
         let id = self.cache.reserve();
@@ -146,8 +149,11 @@ impl Engine {
             return Err(nothing);
         }
         let offset_of = |eip: u32| start + u64::from(eip.wrapping_sub(request.code.start));
-        let covers: Vec<(u64, u64)> =
-            unit.covers.iter().map(|(from, to)| (offset_of(*from), offset_of(*from) + u64::from(to.wrapping_sub(*from)))).collect();
+        let covers: Vec<(u64, u64)> = unit
+            .covers
+            .iter()
+            .map(|(from, to)| (offset_of(*from), offset_of(*from) + u64::from(to.wrapping_sub(*from))))
+            .collect();
         for (from, to) in &covers {
             self.mark_code(&spot.block, *from, to - from);
         }

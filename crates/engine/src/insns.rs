@@ -41,7 +41,8 @@ impl InsnCache {
         if eip > cs.limit {
             return Err(Exception::Gp(0));
         }
-        let (la, limit, code32) = (LinearAddr((cs.base as u32).wrapping_add(eip)), cs.limit, cs.attrs & cpu::attr::DB != 0);
+        let (la, limit, code32) =
+            (LinearAddr((cs.base as u32).wrapping_add(eip)), cs.limit, cs.attrs & cpu::attr::DB != 0);
         let Some(word) = cpu.fetch_word(la)? else { return decode_slowly(cpu, la, (eip, limit), code32) };
         let entry = &mut self.entries[eip as usize % ENTRIES];
         if let Some(insn) = entry.insn
@@ -67,7 +68,12 @@ impl InsnCache {
 }
 
 /// Near the end of a page, or outside plain memory.
-fn decode_slowly(cpu: &mut Cpu, la: LinearAddr, (eip, limit): (u32, u32), code32: bool) -> Result<Insn, Exception> {
+fn decode_slowly(
+    cpu: &mut Cpu,
+    la: LinearAddr,
+    (eip, limit): (u32, u32),
+    code32: bool,
+) -> Result<Insn, Exception> {
     let mut bytes = [0; 15];
     let (len, fault) = cpu.fetch(la, &mut bytes)?;
     let inside = u64::from(limit) - u64::from(eip) + 1;
@@ -75,6 +81,8 @@ fn decode_slowly(cpu: &mut Cpu, la: LinearAddr, (eip, limit): (u32, u32), code32
     match decode(&bytes[..len], eip, DecodeMode { code32 }) {
         Ok(insn) => Ok(insn),
         Err(DecodeError::TooLong) => Err(Exception::Gp(0)),
-        Err(DecodeError::TooShort) => Err(fault.filter(|_| (len as u64) < inside).unwrap_or(Exception::Gp(0))),
+        Err(DecodeError::TooShort) => {
+            Err(fault.filter(|_| (len as u64) < inside).unwrap_or(Exception::Gp(0)))
+        }
     }
 }

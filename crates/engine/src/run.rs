@@ -17,8 +17,8 @@ use crate::insns::InsnCache;
 use crate::invalidate::DeltaMailbox;
 use crate::mode::ModeKey;
 use crate::platform::Platform;
-use crate::worker::Worker;
 use crate::stats::{InvalidationCause, OpCounts, Stats, TranslationInfo};
+use crate::worker::Worker;
 
 /// Why a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -363,7 +363,9 @@ impl Engine {
         let view = Arc::clone(self.owner.cpu.mmu.view());
         let settled = |id: &UnitId| {
             let paging = spot.key.mode.paging;
-            let known = |unit: &crate::cache::Translation| unit.reachable && (paging || unit.verified == view.generation());
+            let known = |unit: &crate::cache::Translation| {
+                unit.reachable && (paging || unit.verified == view.generation())
+            };
             self.cache.get(*id).is_some_and(known)
         };
         let candidates = self.cache.find(&spot.key);
@@ -596,8 +598,23 @@ impl Engine {
 fn ends_block(insn: &Insn) -> bool {
     matches!(
         insn.op,
-        Op::Jmp | Op::Jcc | Op::Call | Op::Ret | Op::Loop | Op::Loope | Op::Loopne | Op::Jcxz | Op::JmpFar | Op::CallFar
-            | Op::RetFar | Op::Int | Op::Int1 | Op::Int3 | Op::Into | Op::Iret | Op::Hlt
+        Op::Jmp
+            | Op::Jcc
+            | Op::Call
+            | Op::Ret
+            | Op::Loop
+            | Op::Loope
+            | Op::Loopne
+            | Op::Jcxz
+            | Op::JmpFar
+            | Op::CallFar
+            | Op::RetFar
+            | Op::Int
+            | Op::Int1
+            | Op::Int3
+            | Op::Into
+            | Op::Iret
+            | Op::Hlt
     )
 }
 

@@ -90,7 +90,12 @@ impl Drop for Worker {
     }
 }
 
-fn compile_all(mut compiler: Compiler, jobs: &Receiver<Job>, results: &Sender<Finished>, ready: &AtomicUsize) {
+fn compile_all(
+    mut compiler: Compiler,
+    jobs: &Receiver<Job>,
+    results: &Sender<Finished>,
+    ready: &AtomicUsize,
+) {
     while let Ok(job) = jobs.recv() {
         let started = Instant::now();
         let unit = compiler.compile(&job.request);

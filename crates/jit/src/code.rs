@@ -76,7 +76,8 @@ impl JITMemoryProvider for Provider {
         let mut span = self.0.lock().map_err(|_| io::ErrorKind::Other)?;
         let align = usize::try_from(align).map_err(|_| io::ErrorKind::InvalidInput)?;
         let offset = span.used.next_multiple_of(align);
-        let end = offset.checked_add(size).filter(|end| *end <= span.len).ok_or(io::ErrorKind::OutOfMemory)?;
+        let end =
+            offset.checked_add(size).filter(|end| *end <= span.len).ok_or(io::ErrorKind::OutOfMemory)?;
         span.used = end;
         // SAFETY: `start + offset + size` lies inside the mapping, as just checked.
         Ok(unsafe { span.mapping.write.as_ptr().add(span.start + offset) })
@@ -156,7 +157,11 @@ impl CodeArena {
     /// Bytes of code in all generations.
     #[must_use]
     pub fn used(&self) -> usize {
-        self.generations.iter().filter_map(|generation| generation.span.lock().ok()).map(|span| span.used).sum()
+        self.generations
+            .iter()
+            .filter_map(|generation| generation.span.lock().ok())
+            .map(|span| span.used)
+            .sum()
     }
 
     /// Places a unit, with `cells` as the host addresses of its cells, in the current generation.

@@ -143,7 +143,10 @@ impl Compiler {
         let compiled = match self.context.compile(&*self.isa, &mut ControlPlane::default()) {
             Ok(compiled) => compiled,
             Err(error) => {
-                return Err(TranslateError::Refused { eip: request.entry, reason: format!("{:?}", error.inner) });
+                return Err(TranslateError::Refused {
+                    eip: request.entry,
+                    reason: format!("{:?}", error.inner),
+                });
             }
         };
         if let Some(listing) = listing {
@@ -191,7 +194,10 @@ fn patches(
         match (reloc.kind, cell, reloc.addend) {
             (Reloc::Abs8, Some(cell), 0) => patches.push(CellPatch { offset: reloc.offset, cell }),
             other => {
-                return Err(TranslateError::Refused { eip, reason: format!("relocation {other:?} is not placed") });
+                return Err(TranslateError::Refused {
+                    eip,
+                    reason: format!("relocation {other:?} is not placed"),
+                });
             }
         }
     }

@@ -30,7 +30,8 @@ pub fn handling(insn: &Insn) -> Handling {
 
 /// Near branches with a 16-bit operand size cut EIP; too rare to translate.
 fn near_branch(insn: &Insn) -> Handling {
-    let relative_counter = matches!(insn.op, Op::Loop | Op::Loope | Op::Loopne | Op::Jcxz) && insn.addr_size == Width::B2;
+    let relative_counter =
+        matches!(insn.op, Op::Loop | Op::Loope | Op::Loopne | Op::Jcxz) && insn.addr_size == Width::B2;
     if insn.op_size == Width::B2 || relative_counter { Handling::Interp } else { Handling::Emit }
 }
 
@@ -65,34 +66,140 @@ fn bit_test(insn: &Insn) -> Handling {
 
 fn mov_seg(insn: &Insn) -> Handling {
     match insn.operand(0) {
-        Operand::Seg(SegReg::Es | SegReg::Cs | SegReg::Ss | SegReg::Ds | SegReg::Fs | SegReg::Gs) => Handling::Interp,
+        Operand::Seg(SegReg::Es | SegReg::Cs | SegReg::Ss | SegReg::Ds | SegReg::Fs | SegReg::Gs) => {
+            Handling::Interp
+        }
         _ => Handling::Delegate,
     }
 }
 
-#[expect(clippy::too_many_lines, reason = "one arm for each kind of handling over the closed list of operations")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one arm for each kind of handling over the closed list of operations"
+)]
 fn by_op(insn: &Insn) -> Handling {
     match insn.op {
-        Op::Mov | Op::Movzx | Op::Movsx | Op::Lea | Op::Xchg | Op::Bswap | Op::Leave | Op::Add | Op::Or | Op::Adc
-        | Op::Sbb | Op::And | Op::Sub | Op::Xor | Op::Cmp | Op::Test | Op::Inc | Op::Dec | Op::Neg | Op::Not
-        | Op::Mul | Op::Imul1 | Op::Imul | Op::Div | Op::Idiv | Op::Rol | Op::Ror | Op::Shl | Op::Shr | Op::Sar
-        | Op::Shld | Op::Shrd | Op::Bsf | Op::Bsr | Op::Cbw | Op::Cwd | Op::Setcc | Op::Cmovcc | Op::Clc | Op::Stc
-        | Op::Cmc | Op::Cld | Op::Std | Op::Nop | Op::Xadd | Op::Cmpxchg | Op::In | Op::Out | Op::Lahf | Op::Sahf => {
-            Handling::Emit
-        }
+        Op::Mov
+        | Op::Movzx
+        | Op::Movsx
+        | Op::Lea
+        | Op::Xchg
+        | Op::Bswap
+        | Op::Leave
+        | Op::Add
+        | Op::Or
+        | Op::Adc
+        | Op::Sbb
+        | Op::And
+        | Op::Sub
+        | Op::Xor
+        | Op::Cmp
+        | Op::Test
+        | Op::Inc
+        | Op::Dec
+        | Op::Neg
+        | Op::Not
+        | Op::Mul
+        | Op::Imul1
+        | Op::Imul
+        | Op::Div
+        | Op::Idiv
+        | Op::Rol
+        | Op::Ror
+        | Op::Shl
+        | Op::Shr
+        | Op::Sar
+        | Op::Shld
+        | Op::Shrd
+        | Op::Bsf
+        | Op::Bsr
+        | Op::Cbw
+        | Op::Cwd
+        | Op::Setcc
+        | Op::Cmovcc
+        | Op::Clc
+        | Op::Stc
+        | Op::Cmc
+        | Op::Cld
+        | Op::Std
+        | Op::Nop
+        | Op::Xadd
+        | Op::Cmpxchg
+        | Op::In
+        | Op::Out
+        | Op::Lahf
+        | Op::Sahf => Handling::Emit,
         Op::Bt | Op::Bts | Op::Btr | Op::Btc => bit_test(insn),
         Op::Push => stack(insn),
         Op::Pop => pop(insn),
-        Op::Jmp | Op::Jcc | Op::Call | Op::Ret | Op::Loop | Op::Loope | Op::Loopne | Op::Jcxz => near_branch(insn),
+        Op::Jmp | Op::Jcc | Op::Call | Op::Ret | Op::Loop | Op::Loope | Op::Loopne | Op::Jcxz => {
+            near_branch(insn)
+        }
         Op::MovSeg => mov_seg(insn),
         Op::Movs | Op::Cmps | Op::Scas | Op::Lods | Op::Stos => string(insn),
-        Op::Rcl | Op::Rcr | Op::Cmpxchg8b | Op::Pusha | Op::Popa | Op::Pushf | Op::Enter | Op::Aaa | Op::Aas | Op::Aam
-        | Op::Aad | Op::Daa | Op::Das | Op::Salc | Op::Xlat
-        | Op::Sgdt | Op::Sidt | Op::Sldt | Op::Str | Op::Smsw | Op::Cpuid | Op::Rdtsc | Op::Rdmsr | Op::Rdpmc
-        | Op::Verr | Op::Verw | Op::Lar | Op::Lsl | Op::Arpl | Op::Bound | Op::Wbinvd | Op::Invd => Handling::Delegate,
-        Op::Ins | Op::Outs | Op::Popf | Op::Cli | Op::Sti | Op::JmpFar | Op::CallFar | Op::RetFar | Op::Int | Op::Int1
-        | Op::Int3 | Op::Into | Op::Iret | Op::Hlt | Op::Ud | Op::Invalid | Op::MovCr | Op::MovDr | Op::Lgdt
-        | Op::Lidt | Op::Lldt | Op::Ltr | Op::Lmsw | Op::Clts | Op::Invlpg | Op::Wrmsr | Op::Lds | Op::Les | Op::Lfs
-        | Op::Lgs | Op::Lss | Op::Fpu => Handling::Interp,
+        Op::Rcl
+        | Op::Rcr
+        | Op::Cmpxchg8b
+        | Op::Pusha
+        | Op::Popa
+        | Op::Pushf
+        | Op::Enter
+        | Op::Aaa
+        | Op::Aas
+        | Op::Aam
+        | Op::Aad
+        | Op::Daa
+        | Op::Das
+        | Op::Salc
+        | Op::Xlat
+        | Op::Sgdt
+        | Op::Sidt
+        | Op::Sldt
+        | Op::Str
+        | Op::Smsw
+        | Op::Cpuid
+        | Op::Rdtsc
+        | Op::Rdmsr
+        | Op::Rdpmc
+        | Op::Verr
+        | Op::Verw
+        | Op::Lar
+        | Op::Lsl
+        | Op::Arpl
+        | Op::Bound
+        | Op::Wbinvd
+        | Op::Invd => Handling::Delegate,
+        Op::Ins
+        | Op::Outs
+        | Op::Popf
+        | Op::Cli
+        | Op::Sti
+        | Op::JmpFar
+        | Op::CallFar
+        | Op::RetFar
+        | Op::Int
+        | Op::Int1
+        | Op::Int3
+        | Op::Into
+        | Op::Iret
+        | Op::Hlt
+        | Op::Ud
+        | Op::Invalid
+        | Op::MovCr
+        | Op::MovDr
+        | Op::Lgdt
+        | Op::Lidt
+        | Op::Lldt
+        | Op::Ltr
+        | Op::Lmsw
+        | Op::Clts
+        | Op::Invlpg
+        | Op::Wrmsr
+        | Op::Lds
+        | Op::Les
+        | Op::Lfs
+        | Op::Lgs
+        | Op::Lss
+        | Op::Fpu => Handling::Interp,
     }
 }

@@ -199,7 +199,9 @@ fn end_of(insn: &Insn, next: u32) -> Option<End> {
     match (insn.op, target) {
         (Op::Jmp, Some(target)) => Some(End::Jump(target)),
         (Op::Jmp, None) => Some(End::JumpIndirect),
-        (Op::Jcc | Op::Loop | Op::Loope | Op::Loopne | Op::Jcxz, Some(taken)) => Some(End::Branch { taken, next }),
+        (Op::Jcc | Op::Loop | Op::Loope | Op::Loopne | Op::Jcxz, Some(taken)) => {
+            Some(End::Branch { taken, next })
+        }
         (Op::Call, Some(target)) => Some(End::Call { target, next }),
         (Op::Call, None) => Some(End::CallIndirect(next)),
         (Op::Ret, _) => Some(End::Return),

@@ -242,7 +242,14 @@ impl Translator<'_> {
         let number = self.request.site_base + self.sites.len() as u32;
         self.store_state_const(self.eip, offset::EIP);
         self.store_state_const(number, offset::EXIT_SITE);
-        self.sites.push(Site { kind: SiteKind::Helper, eip: self.eip, executed: 0, cc_op: None, next: self.next, place: self.site_place(SiteKind::Helper) });
+        self.sites.push(Site {
+            kind: SiteKind::Helper,
+            eip: self.eip,
+            executed: 0,
+            cc_op: None,
+            next: self.next,
+            place: self.site_place(SiteKind::Helper),
+        });
         self.call_helper(helper);
         let status = self.load_state(types::I32, offset::STATUS);
         let (leave, on) = (self.b.create_block(), self.b.create_block());

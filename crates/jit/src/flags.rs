@@ -48,8 +48,19 @@ pub fn effects(insn: &Insn) -> Effects {
         _ => 0,
     };
     match insn.op {
-        Op::Add | Op::Sub | Op::Cmp | Op::And | Op::Or | Op::Xor | Op::Test | Op::Neg | Op::Mul | Op::Imul1 | Op::Imul
-        | Op::Xadd | Op::Cmpxchg => kill(STATUS),
+        Op::Add
+        | Op::Sub
+        | Op::Cmp
+        | Op::And
+        | Op::Or
+        | Op::Xor
+        | Op::Test
+        | Op::Neg
+        | Op::Mul
+        | Op::Imul1
+        | Op::Imul
+        | Op::Xadd
+        | Op::Cmpxchg => kill(STATUS),
         Op::Adc | Op::Sbb => Effects { read: CF, kill: STATUS },
         Op::Inc | Op::Dec => kill(STATUS & !CF),
         Op::Shl | Op::Shr | Op::Sar | Op::Shld | Op::Shrd => kill(if count == 0 { 0 } else { STATUS }),

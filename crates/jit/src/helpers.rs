@@ -95,8 +95,7 @@ extern "C" fn fill_window(state: *mut CpuState) {
             return status::NOT_DIRECT;
         }
         let state = &mut owner.cpu.state;
-        let windows = if write { &mut state.write_windows } else { &mut state.read_windows };
-        windows[number] = window;
+        state.set_window(number, write, window, la);
         state.access_value = window.host + u64::from(la.wrapping_sub(window.start));
         status::OK
     });

@@ -27,5 +27,6 @@ pub use delegate::{Handling, handling};
 pub use helpers::{Delegated, Owner};
 pub use thunk::{enter, lookup_stub, unlinked_stub};
 pub use unit::{
-    CellPatch, CodeBytes, CompiledUnit, Exit, RamRange, Site, SiteKind, TranslateError, UnitCounts, UnitMode, UnitRequest,
+    CellPatch, CodeBytes, CompiledUnit, Exit, RamRange, Site, SiteKind, TranslateError, UnitCounts, UnitMode,
+    UnitRequest,
 };

@@ -39,7 +39,9 @@ pub fn may_leave(insn: &Insn) -> bool {
     if handling(insn) != Handling::Emit {
         return true;
     }
-    let memory = insn.op != Op::Lea && insn.op != Op::Nop && insn.operands.iter().any(|o| matches!(o, Operand::Mem(_)));
+    let memory = insn.op != Op::Lea
+        && insn.op != Op::Nop
+        && insn.operands.iter().any(|o| matches!(o, Operand::Mem(_)));
     memory
         || matches!(
             insn.op,

@@ -15,7 +15,9 @@ fn implied(insn: &Insn) -> u8 {
     match insn.op {
         Op::Push | Op::Pop | Op::Call | Op::Ret => bit(Gpr::Esp),
         Op::Leave => bit(Gpr::Esp) | bit(Gpr::Ebp),
-        Op::Mul | Op::Imul1 | Op::Div | Op::Idiv | Op::Cwd | Op::Cbw | Op::In | Op::Out => bit(Gpr::Eax) | bit(Gpr::Edx),
+        Op::Mul | Op::Imul1 | Op::Div | Op::Idiv | Op::Cwd | Op::Cbw | Op::In | Op::Out => {
+            bit(Gpr::Eax) | bit(Gpr::Edx)
+        }
         Op::Cmpxchg | Op::Lahf | Op::Sahf => bit(Gpr::Eax),
         Op::Loop | Op::Loope | Op::Loopne | Op::Jcxz => bit(Gpr::Ecx),
         Op::Movs | Op::Cmps | Op::Scas | Op::Lods | Op::Stos => string_registers(insn.op),
@@ -62,12 +64,26 @@ pub fn written(insn: &Insn) -> u8 {
         Op::Jcxz | Op::Out => 0,
         _ => implied(insn),
     };
-    let reads_only = matches!(insn.op, Op::Cmp | Op::Test | Op::Push | Op::Bt | Op::Jmp | Op::Call | Op::Out | Op::Mul
-        | Op::Imul1 | Op::Div | Op::Idiv);
+    let reads_only = matches!(
+        insn.op,
+        Op::Cmp
+            | Op::Test
+            | Op::Push
+            | Op::Bt
+            | Op::Jmp
+            | Op::Call
+            | Op::Out
+            | Op::Mul
+            | Op::Imul1
+            | Op::Div
+            | Op::Idiv
+    );
     if !reads_only && let Operand::Reg(reg) = insn.operand(0) {
         set |= bit(reg.gpr);
     }
-    if matches!(insn.op, Op::Xchg | Op::Xadd) && let Operand::Reg(reg) = insn.operand(1) {
+    if matches!(insn.op, Op::Xchg | Op::Xadd)
+        && let Operand::Reg(reg) = insn.operand(1)
+    {
         set |= bit(reg.gpr);
     }
     set
@@ -79,7 +95,11 @@ impl Translator<'_> {
         let mut sum = None;
         if let Some(index) = mem.index {
             let value = self.gpr(index);
-            sum = Some(if mem.scale == 0 { value } else { self.b.ins().ishl_imm_u(value, i64::from(mem.scale)) });
+            sum = Some(if mem.scale == 0 {
+                value
+            } else {
+                self.b.ins().ishl_imm_u(value, i64::from(mem.scale))
+            });
         }
         if let Some(base) = mem.base {
             let value = self.gpr(base);

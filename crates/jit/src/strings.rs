@@ -175,8 +175,7 @@ fn host_run(cpu: &mut Cpu, job: Job, register: Gpr, write: bool) -> Result<Optio
         if !window.covers(la, job.bytes()) {
             return Ok(None);
         }
-        let windows = if write { &mut cpu.state.write_windows } else { &mut cpu.state.read_windows };
-        windows[number] = window;
+        cpu.state.set_window(number, write, window, la);
     }
     let inside = u64::from(la.wrapping_sub(window.start));
     let room = if job.backward {
@@ -271,7 +270,9 @@ impl HostRun {
         let apart = self.from.abs_diff(self.to) >= len;
         if self.step > 0 && apart {
             // SAFETY: both runs are `len` bytes inside their windows and do not overlap.
-            unsafe { std::ptr::copy_nonoverlapping(self.from as *const u8, self.to as *mut u8, len as usize) };
+            unsafe {
+                std::ptr::copy_nonoverlapping(self.from as *const u8, self.to as *mut u8, len as usize)
+            };
             return self.count;
         }
         for n in 0..i64::from(self.count) {

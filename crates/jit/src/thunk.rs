@@ -11,8 +11,9 @@ use std::arch::global_asm;
 use std::mem::offset_of;
 
 use cpu::CpuState;
+use cpu::layout::PAGE_ENTRIES;
 
-use crate::abi::{HELPER_BODIES, HELPER_COUNT, SITE_LOOKUP, SITE_UNLINKED};
+use crate::abi::{HELPER_BODIES, HELPER_COUNT, SITE_LOOKUP, SITE_UNLINKED, access};
 
 global_asm!(
     ".globl marq_enter",
@@ -85,7 +86,61 @@ macro_rules! thunk {
     };
 }
 
-thunk!("marq_thunk_0", 0);
+// Looks into the page entries first: an access outside its window often hits a page that another one was in.
+global_asm!(
+    ".globl marq_thunk_0",
+    "marq_thunk_0:",
+    "push rax",
+    "push rcx",
+    "push rdx",
+    "push rsi",
+    "mov eax, [rdi + {la}]",
+    "mov ecx, [rdi + {meta}]",
+    "movzx esi, cl",
+    "mov edx, eax",
+    "and edx, 0xfff",
+    "add edx, esi",
+    "cmp edx, 0x1000",
+    "ja 3f",
+    "shr eax, 12",
+    "mov edx, eax",
+    "and edx, {entries} - 1",
+    "shl edx, 4",
+    "mov esi, [rdi + {generation}]",
+    "test ecx, {write}",
+    "jz 2f",
+    "add edx, {entries} * 16",
+    "mov esi, [rdi + {generation} + 4]",
+    "2:",
+    "shl rsi, 32",
+    "or rsi, rax",
+    "cmp rsi, [rdi + rdx + {pages}]",
+    "jne 3f",
+    "mov eax, [rdi + {la}]",
+    "add rax, [rdi + rdx + {pages} + 8]",
+    "mov [rdi + {value}], rax",
+    "mov dword ptr [rdi + {status}], 0",
+    "pop rsi",
+    "pop rdx",
+    "pop rcx",
+    "pop rax",
+    "ret",
+    "3:",
+    "pop rsi",
+    "pop rdx",
+    "pop rcx",
+    "pop rax",
+    "jmp marq_thunk_fill",
+    la = const offset_of!(CpuState, access_la),
+    meta = const offset_of!(CpuState, access_meta),
+    value = const offset_of!(CpuState, access_value),
+    status = const offset_of!(CpuState, helper_status),
+    generation = const offset_of!(CpuState, window_generation),
+    pages = const offset_of!(CpuState, pages),
+    entries = const PAGE_ENTRIES,
+    write = const access::WRITE,
+);
+thunk!("marq_thunk_fill", 0);
 thunk!("marq_thunk_1", 1);
 thunk!("marq_thunk_2", 2);
 thunk!("marq_thunk_3", 3);

@@ -286,7 +286,9 @@ impl<'a> Translator<'a> {
             .unit
             .blocks
             .iter()
-            .map(|(&eip, block)| (eip, block.insns.iter().fold(0, |set, (_, insn)| set | crate::operand::written(insn))))
+            .map(|(&eip, block)| {
+                (eip, block.insns.iter().fold(0, |set, (_, insn)| set | crate::operand::written(insn)))
+            })
             .collect();
         let mut at: BTreeMap<u32, u8> = self.unit.blocks.keys().map(|&eip| (eip, 0)).collect();
         loop {

@@ -66,7 +66,10 @@ pub fn run(args: &BenchArgs) -> Result<Outcome, String> {
     let scratch = Scratch::new()?;
     let cases = cases(args, &scratch)?;
     if cases.is_empty() {
-        return Err(format!("no guest matches {:?}; `marq guests` lists them", args.filter.as_deref().unwrap_or("")));
+        return Err(format!(
+            "no guest matches {:?}; `marq guests` lists them",
+            args.filter.as_deref().unwrap_or("")
+        ));
     }
     let mut rows = Vec::new();
     for case in &cases {
@@ -77,10 +80,13 @@ pub fn run(args: &BenchArgs) -> Result<Outcome, String> {
     }
     let report = judge(rows);
     match args.format {
-        Format::Json => println!("{}", serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?),
+        Format::Json => {
+            println!("{}", serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?)
+        }
         Format::Text => print_summary(&report),
     }
-    let absent = args.vs_qemu() && report.rows.iter().any(|row| row.vs_qemu.is_none() && !guests::is_ours_only(&row.guest));
+    let absent = args.vs_qemu()
+        && report.rows.iter().any(|row| row.vs_qemu.is_none() && !guests::is_ours_only(&row.guest));
     Ok(Outcome::status(if absent { 2 } else { i32::from(!report.missed.is_empty()) }))
 }
 
@@ -104,7 +110,8 @@ impl Drop for Scratch {
 
 fn cases(args: &BenchArgs, scratch: &Scratch) -> Result<Vec<Case>, String> {
     let mut cases = Vec::new();
-    let wanted = |guest: &&Guest| args.filter.as_ref().is_none_or(|filter| guest.name.contains(filter.as_str()));
+    let wanted =
+        |guest: &&Guest| args.filter.as_ref().is_none_or(|filter| guest.name.contains(filter.as_str()));
     for guest in guests::ALL.iter().filter(|guest| guest.bench_n > 0).filter(wanted) {
         let image = scratch.0.join(format!("{}.elf", guest.name));
         std::fs::write(&image, guest.image).map_err(|error| format!("{}: {error}", image.display()))?;
@@ -233,7 +240,9 @@ fn print_row(row: &Row) {
 }
 
 fn print_summary(report: &Report) {
-    println!("columns: QEMU's time over ours, ours over native's, the interpreter's over ours; median [95% interval]");
+    println!(
+        "columns: QEMU's time over ours, ours over native's, the interpreter's over ours; median [95% interval]"
+    );
     for mean in &report.means {
         let show = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2}"));
         let label = if mean.paging { "paging" } else { "paging off" };

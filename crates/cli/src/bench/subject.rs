@@ -50,7 +50,17 @@ impl Subject {
             }
             Self::Qemu => {
                 let mut command = Command::new("qemu-system-i386");
-                command.args(["-accel", "tcg", "-m", "64", "-display", "none", "-serial", "none", "-no-reboot"]);
+                command.args([
+                    "-accel",
+                    "tcg",
+                    "-m",
+                    "64",
+                    "-display",
+                    "none",
+                    "-serial",
+                    "none",
+                    "-no-reboot",
+                ]);
                 command.args(["-debugcon", "stdio", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
                 command.args(["-append", append.trim(), "-kernel"]).arg(&work.image);
                 command
@@ -91,7 +101,10 @@ fn time_between_markers(child: &mut Child) -> Result<Timing, String> {
         let count = output.read(&mut buffer).map_err(|error| error.to_string())?;
         let now = Instant::now();
         if count == 0 {
-            return Err(format!("ended before its end marker; last output: {:?}", String::from_utf8_lossy(&seen)));
+            return Err(format!(
+                "ended before its end marker; last output: {:?}",
+                String::from_utf8_lossy(&seen)
+            ));
         }
         seen.extend_from_slice(&buffer[..count]);
         if start.is_none() && has_line(&seen, "start ") {

@@ -12,9 +12,6 @@ use super::paging::Intent;
 use crate::layout::Window;
 use crate::{Cpu, Exception};
 
-/// How many pages a window grows in each direction at most.
-const REACH: u32 = 2048;
-
 impl Cpu {
     /// The window around `la` for a load or store with the present privilege; empty when the page cannot be
     /// accessed directly.
@@ -65,11 +62,11 @@ impl Mmu {
             |page: u32| (slice.offset + page_bytes(page) - range.range.first()) >> base::PAGE_SHIFT;
         let open = |page: u32| slice.block.gate(block_page(page)) & !GATE_NEXT == 0;
         let mut first = page;
-        while first > lowest && page - first < REACH && open(first - 1) {
+        while first > lowest && open(first - 1) {
             first -= 1;
         }
         let mut last = page;
-        while last + 1 < above && last - page < REACH && open(last + 1) {
+        while last + 1 < above && open(last + 1) {
             last += 1;
         }
         window(first, last, host_of(first))

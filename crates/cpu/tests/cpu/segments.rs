@@ -138,8 +138,10 @@ fn a_load_checks_in_the_manuals_order() {
     assert_eq!(cpu.load_segment(SegReg::Ds, sel::DATA | 4), gp(u32::from(sel::DATA | 4)), "no local table");
     assert_eq!(cpu.load_segment(SegReg::Ds, sel::TSS), gp(u32::from(sel::TSS)), "system");
     assert_eq!(cpu.load_segment(SegReg::Ss, sel::CODE), gp(u32::from(sel::CODE)), "code");
-    cpu.state.gdtr.limit = 0x3e;
-    assert_eq!(cpu.load_segment(SegReg::Ds, sel::FREE), gp(u32::from(sel::FREE)), "partly outside the table");
+    cpu.state.gdtr.limit = 0x36;
+    assert_eq!(cpu.load_segment(SegReg::Ds, sel::RING2_DATA), gp(0x30), "partly outside the table");
+    cpu.state.gdtr.limit = 0x37;
+    assert_eq!(cpu.load_segment(SegReg::Ds, sel::RING2_DATA), Ok(()));
     cpu.state.gdtr.limit = 0x3f;
     let free = u32::from(sel::FREE);
     machine.descriptor(sel::FREE >> 3, 0, 0xff, kind::DATA & !kind::PRESENT);

@@ -22,7 +22,11 @@ impl Translator<'_> {
         }
         let mut operands = None;
         self.modify(insn, |t, first| {
-            let result = if insn.op == Op::Add { t.b.ins().iadd(first, second) } else { t.b.ins().isub(first, second) };
+            let result = if insn.op == Op::Add {
+                t.b.ins().iadd(first, second)
+            } else {
+                t.b.ins().isub(first, second)
+            };
             operands = Some((first, result));
             result
         });
@@ -59,8 +63,7 @@ impl Translator<'_> {
 
     /// INC and DEC keep CF; it is derived only when something wants it later.
     pub(super) fn inc_dec(&mut self, insn: &Insn) {
-        let carry =
-            if self.live_after & CF != 0 { self.flag(CF) } else { self.b.ins().iconst(types::I8, 0) };
+        let carry = if self.live_after & CF != 0 { self.flag(CF) } else { self.b.ins().iconst(types::I8, 0) };
         let mut result = None;
         let delta = if insn.op == Op::Inc { 1 } else { -1 };
         self.modify(insn, |t, first| {
@@ -70,7 +73,14 @@ impl Translator<'_> {
         });
         let Some(result) = result else { return };
         let kind = if insn.op == Op::Inc { CcKind::Inc } else { CcKind::Dec };
-        self.set_lazy(Lazy { kind, ty: clif_type(insn.width), a: result, b: None, c: Some(carry), result: None });
+        self.set_lazy(Lazy {
+            kind,
+            ty: clif_type(insn.width),
+            a: result,
+            b: None,
+            c: Some(carry),
+            result: None,
+        });
     }
 
     /// NEG is 0 minus the operand.

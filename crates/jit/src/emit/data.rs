@@ -27,11 +27,8 @@ impl Translator<'_> {
 
     /// The register operand is written last, after the memory operand can no longer fault.
     pub(super) fn xchg(&mut self, insn: &Insn) {
-        let (memory, register) = if insn.mem().is_some() && matches!(insn.operand(1), Operand::Mem(_)) {
-            (1, 0)
-        } else {
-            (0, 1)
-        };
+        let (memory, register) =
+            if insn.mem().is_some() && matches!(insn.operand(1), Operand::Mem(_)) { (1, 0) } else { (0, 1) };
         match insn.operand(memory) {
             Operand::Mem(mem) => {
                 let address = self.address(&mem);

@@ -8,7 +8,10 @@ use crate::translate::{Translator, clif_type};
 impl Translator<'_> {
     pub(super) fn logic(&mut self, insn: &Insn) {
         let ty = clif_type(insn.width);
-        if insn.op == Op::Xor && matches!(insn.operand(0), Operand::Reg(_)) && insn.operand(0) == insn.operand(1) {
+        if insn.op == Op::Xor
+            && matches!(insn.operand(0), Operand::Reg(_))
+            && insn.operand(0) == insn.operand(1)
+        {
             let zero = self.constant(ty, 0);
             self.write(insn, 0, zero);
             return self.set_logic(ty, zero);

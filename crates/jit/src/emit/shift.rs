@@ -186,7 +186,8 @@ impl Translator<'_> {
             Err(count) => {
                 self.settle_flags();
                 if let FlagState::Memory(_) = self.flags {
-                    let lazy = Lazy { kind: CcKind::Bits, ty: types::I32, a: word, b: None, c: None, result: None };
+                    let lazy =
+                        Lazy { kind: CcKind::Bits, ty: types::I32, a: word, b: None, c: None, result: None };
                     return self.store_flags_unless_zero(count, lazy);
                 }
                 let kept = self.status_word();
@@ -198,7 +199,13 @@ impl Translator<'_> {
     }
 
     /// Result, and the last bit shifted out of the destination as an `i32`.
-    fn double_shifted(&mut self, left: bool, bits: u32, pair: (Value, Value), count: Value) -> (Value, Value) {
+    fn double_shifted(
+        &mut self,
+        left: bool,
+        bits: u32,
+        pair: (Value, Value),
+        count: Value,
+    ) -> (Value, Value) {
         let (old, source) = pair;
         let ty = self.b.func.dfg.value_type(old);
         let old = self.b.ins().uextend(types::I64, old);

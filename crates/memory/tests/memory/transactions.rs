@@ -79,6 +79,23 @@ fn item_031_dropped_without_commit_nothing_happened() {
 }
 
 #[test]
+fn item_031_an_edit_after_an_inner_rollback_is_undone_too() {
+    let world = World::new(ZEROS);
+    let [a, b] = [0, 0x20].map(|at| world.put(world.root, at, 0, mmio("r", 0x10)));
+    let was = world.map.tree_text_all();
+    let mut outer = world.map.txn();
+    outer.set_enabled(b, false).unwrap();
+    let mut inner = outer.child();
+    inner.set_enabled(a, false).unwrap();
+    drop(inner);
+    outer.set_readonly(b, true).unwrap();
+    outer.set_size(a, 4).unwrap();
+    drop(outer);
+    assert_eq!(world.map.tree_text_all(), was);
+    assert!(world.map.rendered(&world.space).unwrap().shows_the_same(&world.space.view()));
+}
+
+#[test]
 fn item_032_what_no_space_sees_makes_no_view() {
     let world = World::new(ZEROS);
     world.put(world.root, 0, 1, mmio("front", 0x100));
