@@ -1,1 +1,2 @@
-//! Benchmarks.
+//! Criterion benches; what they share is nothing yet.
+#![forbid(unsafe_code)]

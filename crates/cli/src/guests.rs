@@ -130,7 +130,7 @@ pub fn is_ours_only(name: &str) -> bool {
 #[must_use]
 pub fn list() -> Outcome {
     for guest in ALL {
-        println!("{:<12} {:<8} {}", guest.name, guest.class.name(), guest.what);
+        println!("{:<12} {:<8} n={:<3} {}", guest.name, guest.class.name(), guest.n, guest.what);
     }
     Outcome::OK
 }

@@ -1,1 +1,2 @@
+//! Views of a running machine for people: nothing here yet.
 #![forbid(unsafe_code)]

@@ -75,9 +75,17 @@ fn decode_slowly(
     code32: bool,
 ) -> Result<Insn, Exception> {
     let mut bytes = [0; 15];
-    let (len, fault) = cpu.fetch(la, &mut bytes)?;
     let inside = u64::from(limit) - u64::from(eip) + 1;
-    let len = len.min(usize::try_from(inside).unwrap_or(usize::MAX));
+    let within = |len: usize| len.min(usize::try_from(inside).unwrap_or(usize::MAX));
+    let len = within(cpu.fetch_here(la, &mut bytes)?);
+    // The next page is read only if the instruction reaches into it.
+    match decode(&bytes[..len], eip, DecodeMode { code32 }) {
+        Ok(insn) => return Ok(insn),
+        Err(DecodeError::TooLong) => return Err(Exception::Gp(0)),
+        Err(DecodeError::TooShort) => {}
+    }
+    let (len, fault) = cpu.fetch(la, &mut bytes)?;
+    let len = within(len);
     match decode(&bytes[..len], eip, DecodeMode { code32 }) {
         Ok(insn) => Ok(insn),
         Err(DecodeError::TooLong) => Err(Exception::Gp(0)),

@@ -313,6 +313,11 @@ impl Engine {
         self.cache.get(id).is_some_and(|unit| i64::from(budget) >= i64::from(unit.longest))
     }
 
+    /// As [`Engine::translation`], but looks nowhere when the budget is spent: even a fetch may fault.
+    fn translation_in_budget(&mut self) -> Result<Option<UnitId>, Stop> {
+        if self.owner.cpu.state.budget <= 0 { Ok(None) } else { self.translation() }
+    }
+
     /// The translation at EIP: found, or made now if the code is hot.
     fn translation(&mut self) -> Result<Option<UnitId>, Stop> {
         let spot = match self.spot() {
@@ -343,7 +348,7 @@ impl Engine {
         }
         let job = self.job(spot);
         if let Some(worker) = &mut self.worker
-            && let Err(job) = worker.submit(job)
+            && let Some(job) = worker.submit(job)
         {
             self.cache.release(job.id);
         }
@@ -413,7 +418,7 @@ impl Engine {
             SITE_LOOKUP => {
                 self.stats.lookups += 1;
                 let eip = self.owner.cpu.state.eip;
-                let found = self.translation()?;
+                let found = self.translation_in_budget()?;
                 if let Some(id) = found
                     && self.owner.cpu.state.eip == eip
                 {
@@ -435,7 +440,7 @@ impl Engine {
         let cell = self.owner.cpu.state.exit_cell;
         let Some((_, target)) = self.cache.exit_of(cell) else { return Ok(None) };
         self.owner.cpu.state.eip = target;
-        let found = self.translation()?;
+        let found = self.translation_in_budget()?;
         // Compiling may have evicted the unit that the exit belongs to.
         if let Some(id) = found
             && self.owner.cpu.state.eip == target
@@ -461,7 +466,10 @@ impl Engine {
         if let Some(op) = site.cc_op {
             state.cc_op = op;
         }
+        let spent = state.budget <= 0;
         match site.kind {
+            // The instruction at these sites is not among those that the unit asked budget for.
+            SiteKind::Interp | SiteKind::Budget if spent => Ok(()),
             SiteKind::Helper if resumed => Ok(()),
             SiteKind::Helper => self.pending_trap(),
             SiteKind::Access if state.helper_status == status::FAULT => self.pending_trap(),
@@ -619,7 +627,7 @@ fn ends_block(insn: &Insn) -> bool {
 }
 
 /// The helper that runs one instruction of a unit in the interpreter.
-fn delegate(count: Arc<std::sync::atomic::AtomicU64>) -> Box<dyn FnMut(&mut Cpu) -> Delegated + Send> {
+fn delegate(count: Arc<std::sync::atomic::AtomicU64>) -> jit::Delegate {
     let mut insns = InsnCache::new();
     Box::new(move |cpu| {
         flags::materialize(&mut cpu.state);

@@ -56,15 +56,15 @@ impl Worker {
     }
 
     /// Hands a job over; gives it back when the queue is full or the worker is gone.
-    pub fn submit(&mut self, job: Job) -> Result<(), Job> {
-        let Some(jobs) = &self.jobs else { return Err(job) };
+    pub fn submit(&mut self, job: Job) -> Option<Job> {
+        let Some(jobs) = &self.jobs else { return Some(job) };
         let key = job.spot.key;
         match jobs.try_send(job) {
             Ok(()) => {
                 self.pending.insert(key);
-                Ok(())
+                None
             }
-            Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => Err(job),
+            Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => Some(job),
         }
     }
 

@@ -85,7 +85,6 @@ fn by_op(insn: &Insn) -> Handling {
         | Op::Lea
         | Op::Xchg
         | Op::Bswap
-        | Op::Leave
         | Op::Add
         | Op::Or
         | Op::Adc
@@ -130,7 +129,7 @@ fn by_op(insn: &Insn) -> Handling {
         | Op::Lahf
         | Op::Sahf => Handling::Emit,
         Op::Bt | Op::Bts | Op::Btr | Op::Btc => bit_test(insn),
-        Op::Push => stack(insn),
+        Op::Push | Op::Leave => stack(insn),
         Op::Pop => pop(insn),
         Op::Jmp | Op::Jcc | Op::Call | Op::Ret | Op::Loop | Op::Loope | Op::Loopne | Op::Jcxz => {
             near_branch(insn)

@@ -171,8 +171,7 @@ impl Walk<'_> {
     fn block(&self, leader: u32) -> Block {
         let mut insns = Vec::new();
         let mut eip = leader;
-        loop {
-            let Some(insn) = self.insns.get(&eip) else { break };
+        while let Some(insn) = self.insns.get(&eip) {
             insns.push((eip, *insn));
             let next = eip.wrapping_add(u32::from(insn.len));
             if let Some(end) = end_of(insn, next) {

@@ -93,7 +93,11 @@ impl Translator<'_> {
     }
 
     /// Goes to `target` from the end of the block; the budget is charged already.
+    ///
+    /// What is done to the flags on the way holds on this way only: afterwards the translator knows of them what
+    /// it knew before, for the other ways out of the block.
     pub(crate) fn goto(&mut self, target: u32) {
+        let flags = self.flags;
         match self.clif_blocks.get(&target).copied() {
             Some(block) => {
                 self.prepare_flags(target);
@@ -105,6 +109,7 @@ impl Translator<'_> {
             }
             None => self.exit_to(target),
         }
+        self.flags = flags;
     }
 
     /// Goes to `taken` if `condition` is not 0, else to `next`.

@@ -168,11 +168,15 @@ impl Translator<'_> {
         self.flags = FlagState::Memory(0);
     }
 
-    /// Reads all flags from the CPU state into the flag variables.
+    /// Reads the flags from the CPU state into the flag variables, but for those that are there already.
     pub(crate) fn flags_from_memory(&mut self) {
+        let valid = match self.flags {
+            FlagState::Memory(valid) => valid,
+            FlagState::Lazy(_) | FlagState::Patched(..) => 0,
+        };
         self.call_helper(crate::abi::Helper::Flags);
         let word = self.load_state(types::I32, crate::translate::offset::EFLAGS);
-        for (index, flag) in FLAGS.iter().enumerate() {
+        for (index, flag) in FLAGS.iter().enumerate().filter(|(_, flag)| valid & **flag == 0) {
             let shifted = self.b.ins().ushr_imm_u(word, i64::from(flag.trailing_zeros()));
             let bit = self.b.ins().band_imm_u(shifted, 1);
             let bit = self.b.ins().ireduce(types::I8, bit);
@@ -421,8 +425,13 @@ impl Translator<'_> {
 
     /// All six flags at their EFLAGS places, as an `i32`.
     pub fn status_word(&mut self) -> Value {
+        self.word_of(STATUS)
+    }
+
+    /// The flags in `mask` at their EFLAGS places, as an `i32`; the others are 0.
+    pub fn word_of(&mut self, mask: u32) -> Value {
         let mut word = self.b.ins().iconst(types::I32, 0);
-        for flag in FLAGS {
+        for flag in FLAGS.into_iter().filter(|flag| mask & flag != 0) {
             let bit = self.flag(flag);
             let bit = self.b.ins().uextend(types::I32, bit);
             let bit = self.b.ins().ishl_imm_u(bit, i64::from(flag.trailing_zeros()));
@@ -431,17 +440,34 @@ impl Translator<'_> {
         word
     }
 
+    /// Whether the flags in `mask` must be taken from the CPU state: they are not all in the variables.
+    ///
+    /// A block's flags are in the CPU state as a whole if any of them can be seen from outside; else those that
+    /// are wanted at all are in the variables, and what the CPU state says is stale.
+    pub fn in_state(&self, mask: u32) -> bool {
+        match self.flags {
+            FlagState::Memory(valid) => mask & STATUS & !valid != 0,
+            FlagState::Patched(..) => true,
+            FlagState::Lazy(_) => false,
+        }
+    }
+
     /// Replaces the flags in `mask` by those in `bits` (an `i32` at EFLAGS places) and keeps the rest.
     ///
     /// Flags that nobody wants any more are not kept: then the old ones need not be known.
     pub fn replace_flags(&mut self, mask: u32, bits: Value) {
-        let word = if self.live_after & STATUS & !mask == 0 {
+        let kept = self.live_after & STATUS & !mask;
+        let word = if kept == 0 {
             bits
         } else {
             match self.flags {
-                FlagState::Memory(_) => {
+                FlagState::Memory(_) if self.in_state(kept) => {
                     self.flags = FlagState::Patched(mask, bits);
                     return;
+                }
+                FlagState::Memory(_) => {
+                    let old = self.word_of(kept);
+                    self.b.ins().bor(old, bits)
                 }
                 FlagState::Patched(before, old) => {
                     let kept = self.b.ins().band_imm_u(old, i64::from(STATUS & !mask));
@@ -450,9 +476,8 @@ impl Translator<'_> {
                     return;
                 }
                 FlagState::Lazy(_) => {
-                    let old = self.status_word();
-                    let kept = self.b.ins().band_imm_u(old, i64::from(STATUS & !mask));
-                    self.b.ins().bor(kept, bits)
+                    let old = self.word_of(kept);
+                    self.b.ins().bor(old, bits)
                 }
             }
         };

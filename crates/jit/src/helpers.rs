@@ -13,6 +13,9 @@ use crate::abi::{HELPER_BODIES, HELPER_COUNT, Helper, access, status};
 use crate::strings::{self, Progress};
 use crate::thunk::thunks;
 
+/// Runs the instruction at EIP in the interpreter.
+pub type Delegate = Box<dyn FnMut(&mut Cpu) -> Delegated + Send>;
+
 /// A processor as translated code's owner, with what its helpers leave behind.
 pub struct Owner {
     /// The processor.
@@ -24,7 +27,7 @@ pub struct Owner {
     /// A helper panicked: a bug, reported by the run loop.
     pub panicked: bool,
     /// What the engine's own helper needs.
-    pub delegate: Option<Box<dyn FnMut(&mut Cpu) -> Delegated + Send>>,
+    pub delegate: Option<Delegate>,
 }
 
 /// What became of an instruction that the interpreter ran for a unit.
@@ -87,6 +90,11 @@ extern "C" fn fill_window(state: *mut CpuState) {
         let (la, meta) = (owner.cpu.state.access_la, owner.cpu.state.access_meta);
         let write = meta & access::WRITE != 0;
         let number = (meta >> access::WINDOW_SHIFT & access::NUMBER) as usize;
+        // A store over a page boundary makes both pages' checks before it sets a dirty bit in either.
+        let user = owner.cpu.is_user();
+        if write && let Err(exception) = owner.cpu.probe_linear(LinearAddr(la), size_of_access(meta), user) {
+            return fault(owner, exception);
+        }
         let window = match owner.cpu.window(LinearAddr(la), write) {
             Ok(window) => window,
             Err(exception) => return fault(owner, exception),

@@ -24,7 +24,7 @@ mod unit;
 pub use code::{CodeArena, GENERATIONS, Placed};
 pub use compile::{Compiler, Listing, OptLevel};
 pub use delegate::{Handling, handling};
-pub use helpers::{Delegated, Owner};
+pub use helpers::{Delegate, Delegated, Owner};
 pub use thunk::{enter, lookup_stub, unlinked_stub};
 pub use unit::{
     CellPatch, CodeBytes, CompiledUnit, Exit, RamRange, Site, SiteKind, TranslateError, UnitCounts, UnitMode,

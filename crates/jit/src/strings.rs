@@ -171,6 +171,10 @@ fn host_run(cpu: &mut Cpu, job: Job, register: Gpr, write: bool) -> Result<Optio
     let state = &cpu.state;
     let mut window = if write { state.write_windows[number] } else { state.read_windows[number] };
     if !window.covers(la, job.bytes()) {
+        // An element over a page boundary makes both pages' checks before a dirty bit is set in either.
+        if write {
+            cpu.probe_linear(LinearAddr(la), job.size, cpu.is_user())?;
+        }
         window = cpu.window(LinearAddr(la), write)?;
         if !window.covers(la, job.bytes()) {
             return Ok(None);

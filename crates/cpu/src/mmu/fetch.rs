@@ -45,6 +45,17 @@ impl Cpu {
         Ok(CodeSource::Page { block: Arc::clone(&slice.block), offset, phys: entry.phys })
     }
 
+    /// Copies the bytes of code at `la` that lie in its page, up to 15, and returns how many they are. The next
+    /// page is not looked at, so its accessed bit stays as it is.
+    ///
+    /// # Errors
+    /// #PF.
+    pub fn fetch_here(&mut self, la: LinearAddr, bytes: &mut [u8; 15]) -> Result<usize, Exception> {
+        let here = (base::PAGE_SIZE as usize - la.page_offset() as usize).min(bytes.len());
+        self.fetch_in_page(la, &mut bytes[..here])?;
+        Ok(here)
+    }
+
     /// Copies up to 15 bytes of code at `la`: those in its page, and those in the next when the first page
     /// ends before. Returns how many there are, and the fault that ended them early.
     ///

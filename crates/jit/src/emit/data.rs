@@ -73,9 +73,8 @@ impl Translator<'_> {
     }
 
     pub(super) fn lahf(&mut self) {
-        let word = self.status_word();
-        let low = self.b.ins().band_imm_u(word, i64::from(eflags::STATUS & !eflags::OF));
-        let low = self.b.ins().bor_imm_u(low, i64::from(eflags::FIXED));
+        let word = self.word_of(eflags::STATUS & !eflags::OF);
+        let low = self.b.ins().bor_imm_u(word, i64::from(eflags::FIXED));
         let byte = self.b.ins().ireduce(types::I8, low);
         self.set_reg(Reg { gpr: Gpr::Eax, width: Width::B1, high: true }, byte);
     }

@@ -31,13 +31,14 @@ impl Translator<'_> {
             return;
         }
         self.flags = before;
-        self.settle_flags();
-        if let FlagState::Memory(_) = self.flags {
+        if self.in_state(self.live_after) {
+            self.settle_flags();
             return self.store_flags_unless_zero(count, lazy);
         }
-        let old = self.status_word();
+        let live = self.live_after & STATUS;
+        let old = self.word_of(live);
         self.set_lazy(lazy);
-        let new = self.status_word();
+        let new = self.word_of(live);
         let zero = self.b.ins().icmp_imm_s(IntCC::Equal, count, 0);
         let word = self.b.ins().select(zero, old, new);
         self.replace_flags(STATUS, word);
@@ -111,11 +112,11 @@ impl Translator<'_> {
         match count {
             Ok(_) => self.replace_flags(CF | OF, bits),
             Err(count) => {
-                self.settle_flags();
-                if let FlagState::Memory(_) = self.flags {
+                if self.in_state(self.live_after) {
+                    self.settle_flags();
                     return self.patch_unless_zero(count, bits);
                 }
-                let old = self.status_word();
+                let old = self.word_of(self.live_after & STATUS);
                 let kept = self.b.ins().band_imm_u(old, i64::from(STATUS & !(CF | OF)));
                 let new = self.b.ins().bor(kept, bits);
                 let zero = self.b.ins().icmp_imm_s(IntCC::Equal, count, 0);
@@ -184,13 +185,13 @@ impl Translator<'_> {
         let word = match count {
             Ok(_) => word,
             Err(count) => {
-                self.settle_flags();
-                if let FlagState::Memory(_) = self.flags {
+                if self.in_state(self.live_after) {
+                    self.settle_flags();
                     let lazy =
                         Lazy { kind: CcKind::Bits, ty: types::I32, a: word, b: None, c: None, result: None };
                     return self.store_flags_unless_zero(count, lazy);
                 }
-                let kept = self.status_word();
+                let kept = self.word_of(self.live_after & STATUS);
                 let zero = self.b.ins().icmp_imm_s(IntCC::Equal, count, 0);
                 self.b.ins().select(zero, kept, word)
             }
