@@ -138,14 +138,14 @@ impl Window {
     }
 }
 
-/// One page that an access outside its window may still go to: looked up by assembly, made with the windows.
+/// The window that a page was last found in: assembly looks here when an access is outside its own window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct PageEntry {
     /// Page number in the low half, [`CpuState::window_generation`] in the high half: both must match.
     pub tag: u64,
-    /// Host address minus linear address, wrapping.
-    pub delta: u64,
+    /// The window, which holds the whole page.
+    pub window: Window,
 }
 
 /// Page entries of each direction; a power of two.
@@ -350,8 +350,7 @@ impl CpuState {
         windows[number] = window;
         let (page, direction) = (la >> 12, usize::from(write));
         let tag = u64::from(self.window_generation[direction]) << 32 | u64::from(page);
-        let delta = window.host.wrapping_sub(u64::from(window.start));
-        self.pages[direction][page as usize % PAGE_ENTRIES] = PageEntry { tag, delta };
+        self.pages[direction][page as usize % PAGE_ENTRIES] = PageEntry { tag, window };
     }
 
     /// Empties the jump cache.

@@ -1,9 +1,18 @@
 //! Both executors against the host's processor, on a sample of the forms; `marq diff native` takes all.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use isa::Op;
 use marquetry_difftest::native::{Native, NativeState, Unavailable};
 use marquetry_difftest::oracle::{OracleConfig, OracleReport, compare};
 use marquetry_difftest::subject::{InterpSubject, JitSubject};
+
+/// The native oracle has one place in the address space: the tests take turns.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The native oracle; `None`, and a line that says so, where the host has none.
 fn native() -> Option<Native> {
@@ -29,6 +38,7 @@ fn check(report: &OracleReport) {
 
 #[test]
 fn the_interpreter_agrees_with_the_processor() {
+    let _turn = turn();
     let Some(place) = native().map(|native| native.place()) else { return };
     let mut subject = InterpSubject::new(place).expect("the host gives memory");
     let config = OracleConfig { seed: 11, states: 50, every: 3 };
@@ -37,6 +47,7 @@ fn the_interpreter_agrees_with_the_processor() {
 
 #[test]
 fn translated_code_agrees_with_the_processor() {
+    let _turn = turn();
     let Some(place) = native().map(|native| native.place()) else { return };
     let mut subject = JitSubject::new(place).expect("the host gives memory");
     let config = OracleConfig { seed: 12, states: 100, every: 16 };
@@ -47,6 +58,7 @@ fn translated_code_agrees_with_the_processor() {
 /// A wrong flag, register, byte, EIP or exception of one operation is found, and only there.
 #[test]
 fn mistakes_are_found() {
+    let _turn = turn();
     let Some(place) = native().map(|native| native.place()) else { return };
     let mut subject = InterpSubject::new(place).expect("the host gives memory");
     let mistakes: [fn(&mut NativeState); 5] = [

@@ -11,7 +11,7 @@ use std::arch::global_asm;
 use std::mem::offset_of;
 
 use cpu::CpuState;
-use cpu::layout::PAGE_ENTRIES;
+use cpu::layout::{PAGE_ENTRIES, PageEntry, WINDOWS, Window};
 
 use crate::abi::{HELPER_BODIES, HELPER_COUNT, SITE_LOOKUP, SITE_UNLINKED, access};
 
@@ -86,7 +86,8 @@ macro_rules! thunk {
     };
 }
 
-// Looks into the page entries first: an access outside its window often hits a page that another one was in.
+// Looks into the page entries first: an access outside its window often lies in one that another access made, which
+// then becomes its own too.
 global_asm!(
     ".globl marq_thunk_0",
     "marq_thunk_0:",
@@ -105,19 +106,36 @@ global_asm!(
     "shr eax, 12",
     "mov edx, eax",
     "and edx, {entries} - 1",
-    "shl edx, 4",
+    "shl edx, 5",
     "mov esi, [rdi + {generation}]",
     "test ecx, {write}",
     "jz 2f",
-    "add edx, {entries} * 16",
+    "add edx, {entries} * 32",
     "mov esi, [rdi + {generation} + 4]",
     "2:",
     "shl rsi, 32",
     "or rsi, rax",
     "cmp rsi, [rdi + rdx + {pages}]",
     "jne 3f",
+    "lea rdx, [rdi + rdx + {pages} + 8]",
+    "mov eax, ecx",
+    "shr eax, {number}",
+    "and eax, 0xf",
+    "test ecx, {write}",
+    "jz 4f",
+    "add eax, {windows}",
+    "4:",
+    "lea eax, [rax + rax * 2]",
+    "lea rax, [rdi + rax * 8 + {read_windows}]",
+    "mov rsi, [rdx]",
+    "mov [rax], rsi",
+    "mov rsi, [rdx + 8]",
+    "mov [rax + 8], rsi",
+    "mov rsi, [rdx + 16]",
+    "mov [rax + 16], rsi",
     "mov eax, [rdi + {la}]",
-    "add rax, [rdi + rdx + {pages} + 8]",
+    "sub eax, [rdx]",
+    "add rax, rsi",
     "mov [rdi + {value}], rax",
     "mov dword ptr [rdi + {status}], 0",
     "pop rsi",
@@ -139,8 +157,19 @@ global_asm!(
     pages = const offset_of!(CpuState, pages),
     entries = const PAGE_ENTRIES,
     write = const access::WRITE,
+    number = const access::WINDOW_SHIFT,
+    windows = const WINDOWS,
+    read_windows = const offset_of!(CpuState, read_windows),
 );
 thunk!("marq_thunk_fill", 0);
+
+// What the assembly above takes for granted.
+const _: () = {
+    assert!(size_of::<Window>() == 24 && size_of::<PageEntry>() == 32);
+    assert!(offset_of!(Window, start) == 0 && offset_of!(Window, host) == 16);
+    assert!(offset_of!(PageEntry, tag) == 0 && offset_of!(PageEntry, window) == 8);
+    assert!(offset_of!(CpuState, write_windows) == offset_of!(CpuState, read_windows) + 24 * WINDOWS);
+};
 thunk!("marq_thunk_1", 1);
 thunk!("marq_thunk_2", 2);
 thunk!("marq_thunk_3", 3);
