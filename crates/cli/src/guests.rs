@@ -142,12 +142,12 @@ mod tests {
     #[test]
     fn the_table_is_the_manifest() {
         let manifest = include_str!("../../../guests/guests.toml");
-        let names: Vec<&str> = manifest
-            .lines()
-            .filter_map(|line| line.strip_prefix("name = "))
-            .map(|name| name.trim().trim_matches('"'))
-            .collect();
-        assert_eq!(names, ALL.iter().map(|guest| guest.name).collect::<Vec<_>>());
+        let values = |key: &str| -> Vec<&str> {
+            let lines = manifest.lines().filter_map(|line| line.strip_prefix(key));
+            lines.map(|value| value.trim().trim_matches('"')).collect()
+        };
+        assert_eq!(values("name = "), ALL.iter().map(|guest| guest.name).collect::<Vec<_>>());
+        assert_eq!(values("class = "), ALL.iter().map(|guest| guest.class.name()).collect::<Vec<_>>());
         assert!(ALL.len() >= 24);
     }
 }

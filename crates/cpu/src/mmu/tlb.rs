@@ -140,7 +140,7 @@ impl Tlb {
         closed
     }
 
-    /// Last page of the run from `page` on, upwards or downwards and at most `reach` pages long, that may be
+    /// Last page of the run from `page` on, upwards or downwards and about [`REACH`] pages long at most, that may be
     /// accessed as `intent` says in host memory at `delta + la`. `page` itself is taken to be in the run.
     pub fn run_end(&mut self, page: u32, delta: u64, intent: Intent, upwards: bool) -> u32 {
         let mut end = page;
