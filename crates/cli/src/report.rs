@@ -43,12 +43,13 @@ fn collect(engine: &Engine, elapsed: Duration) -> Value {
         },
         "control": {
             "entries": stats.entries, "links": stats.links, "lookups": stats.lookups,
-            "budget_exits": stats.budget_exits, "access_exits": stats.access_exits, "range_exits": stats.range_exits,
+            "budget_exits": stats.budget_exits, "access_exits": stats.access_exits, "range_exits": stats.range_exits, "page_exits": stats.page_exits,
             "interrupts": stats.interrupts, "exceptions": stats.exceptions,
         },
         "invalidations": {
             "code_write": stats.dropped_code_write, "slow_access": stats.dropped_slow, "eviction": stats.evicted,
-            "baked_range": stats.dropped_range, "severed_by_map": stats.severed_by_map,
+            "baked_range": stats.dropped_range, "severed_by_map": stats.severed_by_map, "severed_by_paging": stats.severed_by_paging,
+            "variants": stats.dropped_variants,
             "map_changes": stats.map_changes, "flushes": stats.flushes,
         },
         "tlb": {

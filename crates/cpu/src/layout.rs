@@ -224,8 +224,10 @@ pub struct CpuState {
     pub access_meta: u32,
     /// Its value, both ways.
     pub access_value: u64,
-    /// Identity of (mode bits, CS base, page-table epoch) that jump-cache entries must match, in the high half.
+    /// Identity of (mode bits, page directory) that jump-cache entries must match, in the high half.
     pub context: u64,
+    /// Advanced by everything that can change the mapping of linear addresses (jit.md, 5); never 0.
+    pub epoch: u64,
     /// Link cell through which translated code left.
     pub exit_cell: u64,
     /// Windows for loads.
@@ -296,6 +298,7 @@ impl CpuState {
             access_meta: 0,
             access_value: 0,
             context: 0,
+            epoch: 1,
             exit_cell: 0,
             read_windows: [Window::default(); WINDOWS],
             write_windows: [Window::default(); WINDOWS],

@@ -6,15 +6,17 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use base::{AddrRange, PAGE_SHIFT};
+use base::{AddrRange, PAGE_MASK, PAGE_SHIFT};
 use cpu::layout::{JUMP_CACHE_SIZE, JumpCacheEntry};
 use cpu::{Cpu, CpuState};
 use isa::Op;
 use jit::{CompiledUnit, Placed, Site};
 use memory::{FlatView, RamId, Target};
 
+use crate::cells::CellArena;
 use crate::enter::{get_cell, set_cell};
 use crate::mode::ModeKey;
+use crate::pages::{PageCells, PageKey};
 use crate::stats::{OpCounts, TranslationInfo};
 
 /// Number of a translation; reused after it is dropped.
@@ -33,6 +35,47 @@ pub struct TranslationKey {
     pub mode: ModeKey,
 }
 
+/// Code bytes of a translation that lie in one page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// EIP of the first byte.
+    pub eip: u32,
+    /// RAM block.
+    pub ram: RamId,
+    /// Offset of the first byte in it.
+    pub start: u64,
+    /// Offset after the last.
+    pub end: u64,
+    /// Physical address of the first byte when the translation was made.
+    pub phys: u64,
+}
+
+impl Piece {
+    /// Page of the RAM block.
+    pub fn page(&self) -> u64 {
+        self.start >> PAGE_SHIFT
+    }
+
+    /// Bit mask of the lines of 64 bytes in the page that it touches.
+    fn lines(&self) -> u64 {
+        let line = |offset: u64| (offset & PAGE_MASK) >> 6;
+        let (low, high) = (line(self.start), line(self.end - 1));
+        u64::MAX >> (63 - (high - low)) << low
+    }
+
+    /// Whether `view` shows its page where it was.
+    fn in_place(&self, view: &FlatView) -> bool {
+        let page = |offset: u64| offset & !PAGE_MASK;
+        view.lookup(page(self.phys)).is_some_and(|range| match &range.read {
+            Target::Host(slice) => {
+                let offset = slice.offset.wrapping_add(page(self.phys).wrapping_sub(range.range.first()));
+                slice.block.id() == self.ram && offset == page(self.start)
+            }
+            _ => false,
+        })
+    }
+}
+
 /// A live translation.
 pub struct Translation {
     /// Its key.
@@ -49,10 +92,10 @@ pub struct Translation {
     pub sites: Vec<Site>,
     /// Cell that counts the executions of each block, and the operations in it.
     pub counters: Vec<(u64, Vec<(Op, bool)>)>,
-    /// Code bytes, as half-open offset ranges of the RAM block.
-    pub covers: Vec<(u64, u64)>,
-    /// Physical address minus block offset when it was made.
-    pub phys_delta: u64,
+    /// Code bytes.
+    pub pieces: Vec<Piece>,
+    /// Pages whose cells it looks at.
+    pub pages: Vec<PageKey>,
     /// Most instructions between budget checks.
     pub longest: u32,
     /// Guest instructions.
@@ -68,21 +111,12 @@ pub struct Translation {
 }
 
 impl Translation {
-    /// Pages of the RAM block with code bytes.
-    pub fn pages(&self) -> BTreeSet<u64> {
-        self.covers.iter().flat_map(|(start, end)| start >> PAGE_SHIFT..=(end - 1) >> PAGE_SHIFT).collect()
-    }
-
-    /// Physical page of a page of the block, where it was when the translation was made.
-    fn phys_page(&self, page: u64) -> u64 {
-        (page << PAGE_SHIFT).wrapping_add(self.phys_delta) >> PAGE_SHIFT
-    }
-
-    /// Physical ranges of its code.
-    pub fn physical(&self) -> impl Iterator<Item = (u64, u64)> {
-        self.covers
-            .iter()
-            .map(|(start, end)| (start.wrapping_add(self.phys_delta), end.wrapping_add(self.phys_delta)))
+    /// RAM block and offset of the code byte at `eip`.
+    pub fn place_of(&self, eip: u32) -> Option<(RamId, u64)> {
+        self.pieces.iter().find_map(|piece| {
+            let inside = u64::from(eip.wrapping_sub(piece.eip));
+            (inside < piece.end - piece.start).then_some((piece.ram, piece.start + inside))
+        })
     }
 }
 
@@ -93,29 +127,6 @@ struct ExitRef {
     exit: u32,
     /// The translation that its cell leads to.
     to: Option<UnitId>,
-}
-
-/// Stable places for cells.
-#[derive(Default)]
-struct CellArena {
-    chunks: Vec<Box<[u64]>>,
-    free: Vec<u64>,
-}
-
-impl CellArena {
-    const CHUNK: usize = 4096;
-
-    fn alloc(&mut self, value: u64) -> u64 {
-        if self.free.is_empty() {
-            let mut chunk = vec![0; Self::CHUNK].into_boxed_slice();
-            let base = chunk.as_mut_ptr() as u64;
-            self.free.extend((0..Self::CHUNK as u64).rev().map(|n| base + 8 * n));
-            self.chunks.push(chunk);
-        }
-        let cell = self.free.pop().expect("a chunk was just added");
-        set_cell(cell, value);
-        cell
-    }
 }
 
 /// Translations by key, and what leads to them.
@@ -131,6 +142,8 @@ pub struct TranslationCache {
     by_phys: HashMap<u64, BTreeSet<UnitId>>,
     exits: HashMap<u64, ExitRef>,
     cells: CellArena,
+    /// Cells of the pages of paged translations.
+    pub pages: PageCells,
     /// Executions by operation of translations that are gone, less what their sites cut short.
     op_counts: OpCounts,
 }
@@ -183,7 +196,9 @@ impl TranslationCache {
 
     /// Gives back cells that no code uses.
     pub fn free_cells(&mut self, cells: &[u64]) {
-        self.cells.free.extend_from_slice(cells);
+        for cell in cells {
+            self.cells.free(*cell);
+        }
     }
 
     /// Enters a translation under the number that was set aside for it.
@@ -203,8 +218,8 @@ impl TranslationCache {
             exits,
             incoming: Vec::new(),
             sites: made.unit.sites,
-            covers: made.covers,
-            phys_delta: made.phys_delta,
+            pieces: made.pieces,
+            pages: made.pages,
             longest: made.unit.longest,
             insns: made.unit.counts.insns,
             bytes: made.unit.code.len() as u32,
@@ -213,9 +228,9 @@ impl TranslationCache {
             baked_range: made.baked_range,
             verified: made.generation,
         };
-        for page in translation.pages() {
-            self.by_page.entry((made.key.ram, page)).or_default().insert(id);
-            self.by_phys.entry(translation.phys_page(page)).or_default().insert(id);
+        for piece in &translation.pieces {
+            self.by_page.entry((piece.ram, piece.page())).or_default().insert(id);
+            self.by_phys.entry(piece.phys >> PAGE_SHIFT).or_default().insert(id);
         }
         self.by_key.entry(made.key).or_default().push(id);
         self.live += 1;
@@ -274,9 +289,12 @@ impl TranslationCache {
                 self.by_key.remove(&translation.key);
             }
         }
-        for page in translation.pages() {
-            remove_from(&mut self.by_page, (translation.key.ram, page), id);
-            remove_from(&mut self.by_phys, translation.phys_page(page), id);
+        for piece in &translation.pieces {
+            remove_from(&mut self.by_page, (piece.ram, piece.page()), id);
+            remove_from(&mut self.by_phys, piece.phys >> PAGE_SHIFT, id);
+        }
+        for page in &translation.pages {
+            self.pages.release(*page);
         }
         for (cell, _) in &translation.exits {
             let exit = self.exits.remove(cell);
@@ -285,17 +303,17 @@ impl TranslationCache {
             {
                 to.incoming.retain(|incoming| incoming != cell);
             }
-            self.cells.free.push(*cell);
+            self.cells.free(*cell);
         }
         for (cell, ops) in &translation.counters {
             self.op_counts.add_block(get_cell(*cell), ops);
-            self.cells.free.push(*cell);
+            self.cells.free(*cell);
         }
         let slot = &mut state.jump_cache[jump_cache_index(translation.key.eip)];
         if slot.cell == translation.entry_cell {
             *slot = JumpCacheEntry { tag: u64::MAX, cell: 0 };
         }
-        self.cells.free.push(translation.entry_cell);
+        self.cells.free(translation.entry_cell);
         self.free_ids.push(id);
         Some(translation)
     }
@@ -303,8 +321,9 @@ impl TranslationCache {
     /// Translations with code bytes in one of `lines` (64 bytes each) of a page.
     pub fn covering(&self, ram: RamId, page: u64, lines: u64) -> Vec<UnitId> {
         let Some(units) = self.by_page.get(&(ram, page)) else { return Vec::new() };
-        let hit =
-            |id: &UnitId| self.get(*id).is_some_and(|translation| line_mask(translation, page) & lines != 0);
+        let hit = |id: &UnitId| {
+            self.get(*id).is_some_and(|translation| line_mask(translation, (ram, page)) & lines != 0)
+        };
         units.iter().copied().filter(hit).collect()
     }
 
@@ -314,14 +333,14 @@ impl TranslationCache {
         units
             .iter()
             .filter_map(|id| self.get(*id))
-            .fold(0, |mask, translation| mask | line_mask(translation, page))
+            .fold(0, |mask, translation| mask | line_mask(translation, (ram, page)))
     }
 
     /// Translations whose code, where it was when they were made, lies in one of `ranges`.
     pub fn in_ranges(&self, ranges: &[AddrRange]) -> Vec<UnitId> {
         let touches = |translation: &Translation| {
-            translation.physical().any(|(start, end)| {
-                AddrRange::new(start, end - 1)
+            translation.pieces.iter().any(|piece| {
+                AddrRange::new(piece.phys, piece.phys + (piece.end - piece.start - 1))
                     .is_some_and(|code| ranges.iter().any(|range| range.overlaps(code)))
             })
         };
@@ -358,31 +377,30 @@ impl TranslationCache {
 
     /// Whether every page of a translation is still found where it was when it was made.
     pub fn in_place(&self, id: UnitId, view: &FlatView) -> bool {
-        let Some(translation) = self.get(id) else { return false };
-        translation.pages().into_iter().all(|page| {
-            let offset = page << PAGE_SHIFT;
-            let phys = offset.wrapping_add(translation.phys_delta);
-            view.lookup(phys).is_some_and(|range| match &range.read {
-                Target::Host(slice) => {
-                    slice.block.id() == translation.key.ram
-                        && slice.offset.wrapping_add(phys - range.range.first()) == offset
-                }
-                _ => false,
-            })
-        })
+        self.get(id).is_some_and(|translation| translation.pieces.iter().all(|piece| piece.in_place(view)))
     }
 
     /// Key and physical entry address of every live translation.
     pub fn spots(&self) -> Vec<(TranslationKey, u64)> {
-        let spot = |unit: &Translation| (unit.key, unit.key.offset.wrapping_add(unit.phys_delta));
-        self.units.iter().flatten().map(spot).collect()
+        let spot = |unit: &Translation| {
+            let entry =
+                |piece: &Piece| Some(piece.phys + unit.key.eip.checked_sub(piece.eip).map(u64::from)?);
+            let holds =
+                |piece: &&Piece| u64::from(unit.key.eip.wrapping_sub(piece.eip)) < piece.end - piece.start;
+            Some((unit.key, unit.pieces.iter().find(holds).and_then(entry)?))
+        };
+        self.units.iter().flatten().filter_map(spot).collect()
     }
 
     /// Every live translation.
     pub fn infos(&self) -> Vec<TranslationInfo> {
         let info = |translation: &Translation| TranslationInfo {
             eip: translation.key.eip,
-            covers: translation.physical().collect(),
+            covers: translation
+                .pieces
+                .iter()
+                .map(|piece| (piece.phys, piece.phys + (piece.end - piece.start)))
+                .collect(),
             insns: translation.insns,
             bytes: translation.bytes,
             entry: translation.placed.entry,
@@ -420,8 +438,8 @@ pub struct Made {
     pub unit: CompiledUnit,
     pub placed: Placed,
     pub cells: Vec<u64>,
-    pub covers: Vec<(u64, u64)>,
-    pub phys_delta: u64,
+    pub pieces: Vec<Piece>,
+    pub pages: Vec<PageKey>,
     pub generation: u64,
 }
 
@@ -430,17 +448,9 @@ pub fn jump_cache_index(eip: u32) -> usize {
     (eip ^ eip >> 12) as usize % JUMP_CACHE_SIZE
 }
 
-fn line_mask(translation: &Translation, page: u64) -> u64 {
-    let (first, last) = (page << PAGE_SHIFT, (page + 1) << PAGE_SHIFT);
-    let mut mask = 0;
-    for (start, end) in &translation.covers {
-        let (start, end) = ((*start).max(first), (*end).min(last));
-        if start < end {
-            let (low, high) = ((start - first) >> 6, (end - 1 - first) >> 6);
-            mask |= u64::MAX >> (63 - (high - low)) << low;
-        }
-    }
-    mask
+fn line_mask(translation: &Translation, page: (RamId, u64)) -> u64 {
+    let here = translation.pieces.iter().filter(|piece| (piece.ram, piece.page()) == page);
+    here.fold(0, |mask, piece| mask | piece.lines())
 }
 
 /// Sites by their number, across units.

@@ -1,29 +1,29 @@
 //! From an EIP to a translation in the cache.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
 use base::{LinearAddr, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE};
-use cpu::{CodeSource, Exception};
+use cpu::{CodePage, CodeSource, Exception};
 use jit::abi::SITES_PER_UNIT;
 use jit::{CodeBytes, CompiledUnit, RamRange, TranslateError, UnitRequest};
-use memory::{FlatView, RamBlock, RamId, Target};
+use memory::{FlatView, RamId, Target};
 
-use crate::cache::{Made, TranslationKey, UnitId};
+use crate::cache::{Made, Piece, TranslationKey, UnitId};
+use crate::pages::PageKey;
 use crate::run::Engine;
 use crate::stats::InvalidationCause;
 
-/// Pages before and after the entry's that a unit may reach into while paging is off.
-const REACH: u64 = 8;
+/// Pages before and after the entry's that a unit may reach into.
+const REACH: u32 = 8;
 
 /// A place that a translation can be made at.
 #[derive(Clone)]
 pub struct Spot {
-    pub block: Arc<RamBlock>,
     pub key: TranslationKey,
-    /// Physical address of the entry.
-    pub phys: u64,
+    /// The page that holds it.
+    pub page: CodePage,
 }
 
 /// One compilation on its way.
@@ -32,8 +32,35 @@ pub struct Job {
     pub id: UnitId,
     pub spot: Spot,
     pub request: UnitRequest,
-    /// Block offset of the first byte copied.
-    pub start: u64,
+    /// The pages that the copied bytes are from, one after the other.
+    pub pages: Vec<CodePage>,
+    /// Generation of the flat view that showed them.
+    pub generation: u64,
+}
+
+impl Job {
+    /// The piece of memory that the code bytes from `from` up to `to` are from; they lie in one page.
+    fn piece(&self, from: u32, to: u32) -> Option<Piece> {
+        let inside = u64::from(from.wrapping_sub(self.request.code.start));
+        let page = self.pages.get((inside >> PAGE_SHIFT) as usize)?;
+        let offset = inside & PAGE_MASK;
+        let start = page.offset + offset;
+        let end = start + u64::from(to.wrapping_sub(from));
+        Some(Piece { eip: from, ram: page.block.id(), start, end, phys: page.phys.0 + offset })
+    }
+
+    /// What its translation expects at a linear page.
+    fn page_key(&self, linear: u32) -> Option<(PageKey, u64)> {
+        let first = self.request.code.start >> PAGE_SHIFT;
+        let page = self.pages.get(linear.wrapping_sub(first) as usize)?;
+        let key = PageKey {
+            ram: page.block.id(),
+            page: page.offset >> PAGE_SHIFT,
+            linear,
+            user: self.spot.key.mode.user,
+        };
+        Some((key, page.phys.0 >> PAGE_SHIFT))
+    }
 }
 
 impl Engine {
@@ -45,10 +72,43 @@ impl Engine {
         let cpu = &mut self.owner.cpu;
         let eip = cpu.state.eip;
         let la = LinearAddr(eip.wrapping_add(self.mode.cs_base));
-        let CodeSource::Page { block, offset, phys } = cpu.code_source(la)? else { return Ok(None) };
-        let inside = u64::from(la.page_offset());
-        let key = TranslationKey { ram: block.id(), offset: offset + inside, eip, mode: self.mode };
-        Ok(Some(Spot { block, key, phys: phys.0 + inside }))
+        let CodeSource::Page(page) = cpu.code_source(la)? else { return Ok(None) };
+        let offset = page.offset + u64::from(la.page_offset());
+        let key = TranslationKey { ram: page.block.id(), offset, eip, mode: self.mode };
+        self.page_found(la.page(), &page);
+        Ok(Some(Spot { key, page }))
+    }
+
+    /// A fetch has gone through the TLB to `page`: guards need not leave for it in this epoch.
+    pub(crate) fn page_found(&mut self, linear: u32, page: &CodePage) {
+        if self.mode.paging {
+            let key = PageKey {
+                ram: page.block.id(),
+                page: page.offset >> PAGE_SHIFT,
+                linear,
+                user: self.mode.user,
+            };
+            self.cache.pages.found(key, page.phys.0 >> PAGE_SHIFT, self.owner.cpu.state.epoch);
+        }
+    }
+
+    /// Makes a translation unreachable if the TLB or, when it knows nothing, the page tables show something else
+    /// at one of its pages.
+    pub(crate) fn sever_if_moved(&mut self, id: UnitId) {
+        if self.has_moved(id) {
+            self.stats.severed_by_paging += u64::from(self.cache.sever(id));
+        }
+    }
+
+    pub(crate) fn has_moved(&self, id: UnitId) -> bool {
+        let cpu = &self.owner.cpu;
+        self.cache.get(id).is_some_and(|translation| {
+            translation.pages.iter().any(|key| {
+                let la = LinearAddr(key.linear << PAGE_SHIFT);
+                let page = cpu.code_page(la).or_else(|| cpu.code_page_ahead(la));
+                page.is_some_and(|page| (page.block.id(), page.offset >> PAGE_SHIFT) != (key.ram, key.page))
+            })
+        })
     }
 
     /// Compiles the code at `spot` and enters it into the cache.
@@ -83,63 +143,60 @@ impl Engine {
 
     /// What to compile at `spot`.
     pub(crate) fn job(&mut self, spot: &Spot) -> Job {
-        let (start, end) = self.copied_range(spot);
-        let mut bytes = vec![0; (end - start) as usize];
-        let read = spot.block.read(start, &mut bytes);
-        debug_assert!(read, "the range lies inside the block");
-        let entry = spot.key.eip;
-        let eip_of = |offset: u64| entry.wrapping_add((offset.wrapping_sub(spot.key.offset)) as u32);
-        let eips = |places: &BTreeSet<(RamId, u64)>| {
-            places
-                .range((spot.key.ram, start)..(spot.key.ram, end))
-                .map(|(_, offset)| eip_of(*offset))
-                .collect()
-        };
+        let (start, pages) = self.pages_around(spot);
+        let mut bytes = vec![0; pages.len() << PAGE_SHIFT];
+        let (mut windowed, mut slow) = (BTreeSet::new(), BTreeSet::new());
+        for (n, page) in pages.iter().enumerate() {
+            let at = n << PAGE_SHIFT;
+            let read = page.block.read(page.offset, &mut bytes[at..at + PAGE_SIZE as usize]);
+            debug_assert!(read, "the page lies inside the block");
+            let range = (page.block.id(), page.offset)..(page.block.id(), page.offset + PAGE_SIZE);
+            let eip =
+                |(_, offset): &(RamId, u64)| start.wrapping_add((at as u64 + offset - page.offset) as u32);
+            windowed.extend(self.windowed.range(range.clone()).map(eip));
+            slow.extend(self.slow.range(range).map(eip));
+        }
         let mode = spot.key.mode.unit_mode();
         let id = self.cache.reserve();
         let request = UnitRequest {
-            entry,
+            entry: spot.key.eip,
             mode,
-            code: CodeBytes { start: eip_of(start), bytes },
+            code: CodeBytes { start, bytes },
             site_base: id * SITES_PER_UNIT,
             range: self.range.filter(|_| mode.flat && !mode.paging),
-            windowed: eips(&self.windowed),
-            slow: eips(&self.slow),
+            windowed,
+            slow,
             limit: self.config.unit_limit,
             counted: self.config.counted,
         };
-        Job { id, spot: spot.clone(), request, start }
+        let generation = self.owner.cpu.mmu.view().generation();
+        Job { id, spot: spot.clone(), request, pages, generation }
     }
 
-    /// Block offsets of the bytes that a unit at `spot` may be made of: its page; with paging off also its
-    /// neighbours, as far as one flat range shows them side by side.
-    fn copied_range(&self, spot: &Spot) -> (u64, u64) {
-        let page = spot.key.offset & !PAGE_MASK;
-        let (mut start, mut end) = (page, page + PAGE_SIZE);
-        if spot.key.mode.paging {
-            return (start, end);
+    /// The pages that a unit at `spot` may be made of, and the linear address of the first: that of the entry and
+    /// its neighbours, as far as they are plain memory. What the page tables show is good enough: with paging on
+    /// guards look before code is run, with paging off a lookup does.
+    fn pages_around(&self, spot: &Spot) -> (u32, Vec<CodePage>) {
+        let page = spot.key.eip >> PAGE_SHIFT;
+        let at = |page: u32| self.owner.cpu.code_page_ahead(LinearAddr(page << PAGE_SHIFT));
+        let mut pages: VecDeque<CodePage> = VecDeque::from([spot.page.clone()]);
+        let mut first = page;
+        while first > 0 && page - first < REACH {
+            let Some(below) = at(first - 1) else { break };
+            pages.push_front(below);
+            first -= 1;
         }
-        let Some(range) = self.owner.cpu.mmu.view().lookup(spot.phys) else { return (start, end) };
-        let Target::Host(slice) = &range.read else { return (start, end) };
-        let lowest = slice.offset.next_multiple_of(PAGE_SIZE);
-        let bytes = range.range.last() - range.range.first();
-        let highest = (slice.offset.saturating_add(bytes).saturating_add(1)) & !PAGE_MASK;
-        start = page.saturating_sub(REACH << PAGE_SHIFT).max(lowest).min(page);
-        end = (page + ((REACH + 1) << PAGE_SHIFT)).min(highest).max(end);
-        // EIP must not wrap inside the copy.
-        let below = u64::from(spot.key.eip).saturating_sub(spot.key.offset - start);
-        if below == 0 {
-            start = page;
+        for above in page + 1..=(page + REACH).min(u32::MAX >> PAGE_SHIFT) {
+            let Some(above) = at(above) else { break };
+            pages.push_back(above);
         }
-        let above = u64::from(u32::MAX) - u64::from(spot.key.eip);
-        end = end.min(spot.key.offset.saturating_add(above) & !PAGE_MASK).max(page + PAGE_SIZE);
-        (start, end)
+        (first << PAGE_SHIFT, pages.into())
     }
 
     /// Places a compiled unit, unless its bytes changed meanwhile.
     fn install(&mut self, job: &Job, unit: CompiledUnit) -> Result<UnitId, TranslateError> {
-        let Job { id, spot, request, start } = job;
-        let (id, start) = (*id, *start);
+        let Job { id, spot, request, .. } = job;
+        let id = *id;
         let nothing = TranslateError::NothingToTranslate(request.entry);
         if unit.sites.len() >= SITES_PER_UNIT as usize {
             return Err(TranslateError::Refused { eip: request.entry, reason: "too many sites".to_owned() });
@@ -148,30 +205,34 @@ impl Engine {
             self.stats.stale += 1;
             return Err(nothing);
         }
-        let offset_of = |eip: u32| start + u64::from(eip.wrapping_sub(request.code.start));
-        let covers: Vec<(u64, u64)> = unit
-            .covers
-            .iter()
-            .map(|(from, to)| (offset_of(*from), offset_of(*from) + u64::from(to.wrapping_sub(*from))))
-            .collect();
-        for (from, to) in &covers {
-            self.mark_code(&spot.block, *from, to - from);
+        let pieces = pieces(job, &unit.covers);
+        for page in &job.pages {
+            self.blocks.entry(page.block.id()).or_insert_with(|| Arc::clone(&page.block));
         }
-        if !unchanged(&spot.block, request, start, &covers) {
+        for piece in &pieces {
+            self.mark_code(piece);
+        }
+        if !self.unchanged(request, &pieces) {
             self.stats.stale += 1;
-            self.tidy_lines(&spot.block, &covers);
+            self.tidy_lines(&pieces);
             return Err(nothing);
         }
-        let cells = self.cache.alloc_cells(unit.exits.len(), unit.counted.len());
+        let mut cells = self.cache.alloc_cells(unit.exits.len(), unit.counted.len());
+        let own = cells.len();
+        let keys: Vec<(PageKey, u64)> = unit.pages.iter().filter_map(|page| job.page_key(*page)).collect();
+        cells.extend(keys.iter().map(|(key, phys)| self.cache.pages.acquire(*key, *phys)));
         let placed = match self.place(&unit, &cells) {
             Ok(placed) => placed,
             Err(error) => {
-                self.cache.free_cells(&cells);
-                self.tidy_lines(&spot.block, &covers);
+                self.cache.free_cells(&cells[..own]);
+                for (key, _) in keys {
+                    self.cache.pages.release(key);
+                }
+                self.tidy_lines(&pieces);
                 return Err(error);
             }
         };
-        self.blocks.entry(spot.key.ram).or_insert_with(|| Arc::clone(&spot.block));
+        cells.truncate(own);
         self.stats.units += 1;
         self.stats.unit_insns += u64::from(unit.counts.insns);
         self.stats.code_bytes += unit.code.len() as u64;
@@ -182,11 +243,27 @@ impl Engine {
             unit,
             placed,
             cells,
-            covers,
-            phys_delta: spot.phys.wrapping_sub(spot.key.offset),
-            generation: self.owner.cpu.mmu.view().generation(),
+            pieces,
+            pages: keys.iter().map(|(key, _)| *key).collect(),
+            generation: job.generation,
         };
-        Ok(self.cache.insert(made))
+        let id = self.cache.insert(made);
+        for (key, _) in keys {
+            if let Some(page) = self.owner.cpu.code_page(LinearAddr(key.linear << PAGE_SHIFT)) {
+                self.page_found(key.linear, &page);
+            }
+        }
+        Ok(id)
+    }
+
+    /// Whether the bytes that went into the unit are still those in memory.
+    fn unchanged(&self, request: &UnitRequest, pieces: &[Piece]) -> bool {
+        pieces.iter().all(|piece| {
+            let mut now = vec![0; (piece.end - piece.start) as usize];
+            let copied = request.code.at(piece.eip).and_then(|bytes| bytes.get(..now.len()));
+            let block = self.blocks.get(&piece.ram);
+            block.is_some_and(|block| block.read(piece.start, &mut now)) && Some(now.as_slice()) == copied
+        })
     }
 
     /// Finds room for a unit, recycling the oldest generation when there is none.
@@ -205,13 +282,19 @@ impl Engine {
     }
 }
 
-/// Whether the bytes that went into the unit are still those in memory.
-fn unchanged(block: &RamBlock, request: &UnitRequest, start: u64, covers: &[(u64, u64)]) -> bool {
-    covers.iter().all(|(from, to)| {
-        let mut now = vec![0; (to - from) as usize];
-        let copied = &request.code.bytes[(from - start) as usize..(to - start) as usize];
-        block.read(*from, &mut now) && now == copied
-    })
+/// Ranges of code cut at the ends of pages.
+fn pieces(job: &Job, covers: &[(u32, u32)]) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    for (from, to) in covers {
+        let mut from = *from;
+        while from != *to {
+            let left = PAGE_SIZE as u32 - (from & PAGE_MASK as u32);
+            let end = from.wrapping_add(left.min(to.wrapping_sub(from)));
+            pieces.extend(job.piece(from, end));
+            from = end;
+        }
+    }
+    pieces
 }
 
 /// First address of the paging-off range: low memory has holes, and its edges move (jit.md, 1).

@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use base::{AddrRange, PAGE_SHIFT};
+use base::AddrRange;
 use memory::{FlatView, MapDelta, MapListener, RamBlock};
 
-use crate::cache::UnitId;
+use crate::cache::{Piece, UnitId};
 use crate::run::Engine;
 use crate::stats::InvalidationCause;
 
@@ -34,6 +34,7 @@ impl Engine {
         for (changed, view) in self.deltas.take() {
             self.stats.map_changes += 1;
             self.owner.cpu.map_applied(view, &changed);
+            self.cache.pages.forget(&changed);
             self.range_changed();
             for id in self.cache.in_ranges(&changed) {
                 // A write target that changed leaves the code readable where it was.
@@ -81,33 +82,31 @@ impl Engine {
             InvalidationCause::SlowAccess => self.stats.dropped_slow += 1,
             InvalidationCause::Eviction => self.stats.evicted += 1,
             InvalidationCause::BakedRange => self.stats.dropped_range += 1,
+            InvalidationCause::Variants => self.stats.dropped_variants += 1,
         }
-        if let Some(block) = self.blocks.get(&translation.key.ram).cloned() {
-            self.tidy_lines(&block, &translation.covers);
-        }
+        self.tidy_lines(&translation.pieces);
     }
 
-    /// Marks bytes as code and takes the inline stores to their pages away.
-    pub(crate) fn mark_code(&mut self, block: &Arc<RamBlock>, offset: u64, len: u64) {
-        self.blocks.entry(block.id()).or_insert_with(|| Arc::clone(block));
-        for page in offset >> PAGE_SHIFT..=(offset + len - 1) >> PAGE_SHIFT {
-            if block.code_lines(page) == 0 {
-                self.owner.cpu.close_writes(block, page);
-            }
+    /// Marks bytes as code and takes the inline stores to their page away.
+    pub(crate) fn mark_code(&mut self, piece: &Piece) {
+        let Some(block) = self.blocks.get(&piece.ram).cloned() else { return };
+        if block.code_lines(piece.page()) == 0 {
+            self.owner.cpu.close_writes(&block, piece.page());
         }
-        block.mark_code(offset, len);
+        block.mark_code(piece.start, piece.end - piece.start);
     }
 
-    /// Clears the code marks in `covers` that no live translation needs.
-    pub(crate) fn tidy_lines(&mut self, block: &Arc<RamBlock>, covers: &[(u64, u64)]) {
+    /// Clears the code marks in the pages of `pieces` that no live translation needs.
+    pub(crate) fn tidy_lines(&mut self, pieces: &[Piece]) {
         let mut last = None;
-        for (from, to) in covers {
-            for page in from >> PAGE_SHIFT..=(to - 1) >> PAGE_SHIFT {
-                if last != Some(page) {
-                    self.tidy_page(block, page);
-                    last = Some(page);
-                }
+        for piece in pieces {
+            let page = (piece.ram, piece.page());
+            if last != Some(page)
+                && let Some(block) = self.blocks.get(&piece.ram).cloned()
+            {
+                self.tidy_page(&block, piece.page());
             }
+            last = Some(page);
         }
     }
 

@@ -6,12 +6,14 @@
 //! under, or bytes that changed since.
 
 mod cache;
+mod cells;
 mod compile;
 mod config;
 mod enter;
 mod insns;
 mod invalidate;
 mod mode;
+mod pages;
 mod platform;
 mod run;
 mod stats;

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use cpu::{Cpu, Exception, Trap, eflags, flags, leave};
+use base::{LinearAddr, PAGE_MASK, PhysAddr};
+use cpu::{CodePage, Cpu, Exception, Trap, eflags, flags, leave};
 use isa::{Insn, Op};
 use jit::abi::{SITE_LOOKUP, SITE_UNLINKED, status};
 use jit::{CodeArena, Compiler, Delegated, OptLevel, Owner, Site, SiteKind};
@@ -39,6 +40,9 @@ pub enum Stop {
     Panicked(u32),
 }
 
+/// Translations of one place that may differ in their further pages.
+const MAX_VARIANTS: usize = 4;
+
 /// Counters of block executions; a power of two.
 const COUNTERS: usize = 1 << 14;
 
@@ -65,7 +69,7 @@ pub struct Engine {
     platform: Arc<dyn Platform>,
     insns: InsnCache,
     counters: Box<[u16]>,
-    contexts: HashMap<(ModeKey, u64), u32>,
+    contexts: HashMap<(ModeKey, u32), u32>,
     /// The slice ends at an exact instruction: what does not fit is interpreted.
     exact: bool,
     delegated: Arc<std::sync::atomic::AtomicU64>,
@@ -157,7 +161,8 @@ impl Engine {
         let mut listings = Vec::new();
         for (key, phys) in requests {
             let Some(block) = self.blocks.get(&key.ram).cloned() else { continue };
-            let job = self.job(&Spot { block, key, phys });
+            let (offset, phys) = (key.offset & !PAGE_MASK, PhysAddr(phys & !PAGE_MASK));
+            let job = self.job(&Spot { key, page: CodePage { block, offset, phys } });
             self.cache.release(job.id);
             if let Ok((_, listing)) = self.compiler.compile_with_listing(&job.request) {
                 listings.push((key.eip, listing));
@@ -214,7 +219,7 @@ impl Engine {
         }
     }
 
-    /// Takes over the present mode and page-table epoch: what the jump cache and the windows depend on.
+    /// Takes over the present mode and page directory: what the jump cache and the windows depend on.
     fn mode_changed(&mut self) {
         let state = &self.owner.cpu.state;
         let mode = ModeKey::of(state);
@@ -222,7 +227,7 @@ impl Engine {
             self.owner.cpu.state.clear_windows();
         }
         self.mode = mode;
-        let key = (mode, self.owner.cpu.mmu.epoch());
+        let key = (mode, if mode.paging { self.owner.cpu.state.cr3 } else { 0 });
         if self.contexts.len() > 1 << 16 {
             self.contexts.clear();
             self.owner.cpu.state.clear_jump_cache();
@@ -377,10 +382,20 @@ impl Engine {
         if let Some(id) = candidates.iter().find(|id| settled(id)) {
             return Some(*id);
         }
-        let in_place = |id: &&UnitId| spot.key.mode.paging || self.cache.in_place(**id, &view);
-        let id = *candidates.iter().find(in_place)?;
-        self.cache.restore(id, view.generation());
-        Some(id)
+        let in_place = |id: &&UnitId| {
+            if spot.key.mode.paging { !self.has_moved(**id) } else { self.cache.in_place(**id, &view) }
+        };
+        match (candidates.iter().find(in_place).copied(), candidates) {
+            (Some(id), _) => {
+                self.cache.restore(id, view.generation());
+                Some(id)
+            }
+            (None, [oldest, ..]) if candidates.len() >= MAX_VARIANTS => {
+                self.drop_translation(*oldest, InvalidationCause::Variants);
+                None
+            }
+            (None, _) => None,
+        }
     }
 
     fn is_hot(&mut self, eip: u32) -> bool {
@@ -427,10 +442,12 @@ impl Engine {
                 Ok(found)
             }
             number => {
-                if let Some((id, site)) = self.cache.site(number) {
-                    self.at_site(id, site)?;
+                let Some((id, site)) = self.cache.site(number) else { return Ok(None) };
+                self.at_site(id, site)?;
+                match site.kind {
+                    SiteKind::Page if self.owner.cpu.state.leave == 0 => self.translation_in_budget(),
+                    _ => Ok(None),
                 }
-                Ok(None)
             }
         }
     }
@@ -469,7 +486,7 @@ impl Engine {
         let spent = state.budget <= 0;
         match site.kind {
             // The instruction at these sites is not among those that the unit asked budget for.
-            SiteKind::Interp | SiteKind::Budget if spent => Ok(()),
+            SiteKind::Interp | SiteKind::Budget | SiteKind::Page | SiteKind::Crossing if spent => Ok(()),
             SiteKind::Helper if resumed => Ok(()),
             SiteKind::Helper => self.pending_trap(),
             SiteKind::Access if state.helper_status == status::FAULT => self.pending_trap(),
@@ -492,6 +509,24 @@ impl Engine {
                 if self.exact { self.interpret_one() } else { self.end_slice() }
             }
             SiteKind::Leave => Ok(()),
+            SiteKind::Page => {
+                self.stats.page_exits += 1;
+                // A fault comes again when the run loop looks for the code.
+                if self.spot().is_ok() {
+                    self.sever_if_moved(id);
+                }
+                Ok(())
+            }
+            SiteKind::Crossing => {
+                self.stats.page_exits += 1;
+                self.interpret_one()?;
+                let next = LinearAddr(site.next.wrapping_sub(1));
+                if let Some(page) = self.owner.cpu.code_page(next) {
+                    self.page_found(next.page(), &page);
+                }
+                self.sever_if_moved(id);
+                Ok(())
+            }
         }
     }
 
@@ -511,8 +546,7 @@ impl Engine {
     /// Counts an inline access that could not be made; too many, and the unit is made anew without it.
     fn count_slow(&mut self, id: UnitId, eip: u32, by_bus: bool) {
         let Some(unit) = self.cache.get(id) else { return };
-        let offset = unit.key.offset.wrapping_add_signed(i64::from(eip.wrapping_sub(unit.key.eip) as i32));
-        let place = (unit.key.ram, offset);
+        let Some(place) = unit.place_of(eip) else { return };
         let count = self.slow_counts.entry(place).or_insert(0);
         *count += 1;
         if *count >= self.config.slow_after {

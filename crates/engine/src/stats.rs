@@ -13,6 +13,8 @@ pub enum InvalidationCause {
     Eviction,
     /// The RAM range that is baked into it is no longer what it was.
     BakedRange,
+    /// Too many translations of one place differed in what its further pages were.
+    Variants,
 }
 
 /// Counts of a run.
@@ -60,6 +62,12 @@ pub struct Stats {
     pub evicted: u64,
     /// Translations made unreachable by a map change.
     pub severed_by_map: u64,
+    /// Translations made unreachable because a page table shows other code at one of their pages.
+    pub severed_by_paging: u64,
+    /// Translations dropped because too many differed in their further pages only.
+    pub dropped_variants: u64,
+    /// Exits because a page had to be found again.
+    pub page_exits: u64,
     /// Map changes applied.
     pub map_changes: u64,
     /// Interrupts delivered.

@@ -9,8 +9,8 @@ use cranelift_codegen::{Context, FinalizedRelocTarget};
 use cranelift_frontend::FunctionBuilderContext;
 
 use crate::discover::discover;
-use crate::exits::{CELL_NAMESPACE, COUNTER_NAMESPACE};
-use crate::translate::translate;
+use crate::exits::{CELL_NAMESPACE, COUNTER_NAMESPACE, PAGE_NAMESPACE};
+use crate::translate::{Translated, translate};
 use crate::unit::{CellPatch, CompiledUnit, TranslateError, UnitRequest};
 
 /// How hard the code generator works.
@@ -156,7 +156,7 @@ impl Compiler {
         }
         let relocs: Vec<_> = compiled.buffer.relocs().to_vec();
         let (code, align) = (compiled.code_buffer().to_vec(), u64::from(compiled.buffer.alignment));
-        let patches = patches(&self.context.func, request.entry, &relocs, translated.exits.len() as u32)?;
+        let patches = patches(&self.context.func, request.entry, &relocs, &translated)?;
         Ok(CompiledUnit {
             code,
             align,
@@ -164,6 +164,7 @@ impl Compiler {
             exits: translated.exits,
             sites: translated.sites,
             covers: covers(&unit),
+            pages: translated.pages,
             counted: translated.counted,
             counts: translated.counts,
             longest: translated.longest,
@@ -176,8 +177,10 @@ fn patches(
     func: &Function,
     eip: u32,
     relocs: &[cranelift_codegen::FinalizedMachReloc],
-    exits: u32,
+    translated: &Translated,
 ) -> Result<Vec<CellPatch>, TranslateError> {
+    let exits = translated.exits.len() as u32;
+    let blocks = translated.counted.len() as u32;
     let mut patches = Vec::new();
     for reloc in relocs {
         let cell = match &reloc.target {
@@ -186,6 +189,7 @@ fn patches(
                 match name.namespace {
                     CELL_NAMESPACE => Some(name.index),
                     COUNTER_NAMESPACE => Some(exits + name.index),
+                    PAGE_NAMESPACE => Some(exits + blocks + name.index),
                     _ => None,
                 }
             }

@@ -17,6 +17,8 @@ use crate::unit::{Exit, Site, SiteKind};
 pub const CELL_NAMESPACE: u32 = 1;
 /// Namespace of the external names that stand for block counters.
 pub const COUNTER_NAMESPACE: u32 = 2;
+/// Namespace of the external names that stand for cells of pages.
+pub const PAGE_NAMESPACE: u32 = 3;
 
 impl Translator<'_> {
     /// Leaves with the exact state: the registers, the operands of the flags, the budget and the site.
@@ -92,6 +94,27 @@ impl Translator<'_> {
         self.leave_at(SiteKind::Budget, eip, 0);
     }
 
+    /// Leaves before the present instruction unless `page` was found in place in the present epoch.
+    pub(crate) fn guard(&mut self, page: u32, kind: SiteKind) {
+        let index = match self.pages.iter().position(|known| *known == page) {
+            Some(index) => index,
+            None => {
+                self.pages.push(page);
+                self.pages.len() - 1
+            }
+        };
+        let cell = self.cell(PAGE_NAMESPACE, index as u32);
+        let found = self.b.ins().load(types::I64, STATE, cell, 0);
+        let epoch = self.load_state(types::I64, offset::EPOCH);
+        let stale = self.b.ins().icmp(IntCC::NotEqual, found, epoch);
+        let (leave, on) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(leave);
+        self.b.ins().brif(stale, leave, &[], on, &[]);
+        self.b.switch_to_block(leave);
+        self.leave_at(kind, self.eip, self.executed);
+        self.b.switch_to_block(on);
+    }
+
     /// Goes to `target` from the end of the block; the budget is charged already.
     ///
     /// What is done to the flags on the way holds on this way only: afterwards the translator knows of them what
@@ -139,17 +162,8 @@ impl Translator<'_> {
         }
     }
 
-    /// Whether a direct link may lead from this unit to `target`: with paging on, only inside the page.
-    fn may_link(&self, target: u32) -> bool {
-        !self.request.mode.paging || (target ^ self.request.entry) >> base::PAGE_SHIFT == 0
-    }
-
     /// Leaves the unit for a known EIP, through a link cell.
     fn exit_to(&mut self, target: u32) {
-        if !self.may_link(target) {
-            let target = self.constant(types::I32, i64::from(target));
-            return self.exit_indirect(target);
-        }
         self.store_registers();
         self.store_flags();
         let exit = match self.exits.iter().position(|exit| exit.target == target) {
@@ -189,7 +203,12 @@ impl Translator<'_> {
         let done = match kind {
             SiteKind::Budget => u16::MAX,
             SiteKind::Leave => self.insn_number + 1,
-            SiteKind::Access | SiteKind::Range | SiteKind::Helper | SiteKind::Interp => self.insn_number,
+            SiteKind::Access
+            | SiteKind::Range
+            | SiteKind::Helper
+            | SiteKind::Interp
+            | SiteKind::Page
+            | SiteKind::Crossing => self.insn_number,
         };
         (self.block_number, done)
     }

@@ -6,7 +6,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use base::{AccessSize, LinearAddr};
-use cpu::{Cpu, CpuState, Exception, Trap, flags};
+use cpu::{Cpu, CpuState, Exception, Trap, flags, leave};
 use isa::SegReg;
 
 use crate::abi::{HELPER_BODIES, HELPER_COUNT, Helper, access, status};
@@ -99,7 +99,8 @@ extern "C" fn fill_window(state: *mut CpuState) {
             Ok(window) => window,
             Err(exception) => return fault(owner, exception),
         };
-        if !window.covers(la, meta & access::SIZE) {
+        // A walk that replaced a translation asks to leave: the code itself may lie elsewhere now.
+        if !window.covers(la, meta & access::SIZE) || owner.cpu.state.leave & leave::MODE != 0 {
             return status::NOT_DIRECT;
         }
         let state = &mut owner.cpu.state;

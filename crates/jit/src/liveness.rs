@@ -11,6 +11,7 @@ use isa::{Insn, Op, Operand};
 use crate::delegate::{Handling, handling};
 use crate::discover::{Discovered, End};
 use crate::flags::effects;
+use crate::guards::Guards;
 
 /// Flags wanted at one point.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,16 +50,16 @@ pub fn may_leave(insn: &Insn) -> bool {
         )
 }
 
-/// What is wanted before `insn` when `after` is wanted after it.
+/// What is wanted before `insn` when `after` is wanted after it, and whether a guard stands before it.
 #[must_use]
-pub fn before(insn: &Insn, after: Wanted) -> Wanted {
+pub fn before(insn: &Insn, after: Wanted, guarded: bool) -> Wanted {
     let effect = effects(insn);
     let carry = if matches!(insn.op, Op::Inc | Op::Dec) && after.any() & CF != 0 { CF } else { 0 };
     let mut wanted = Wanted {
         read: after.read & !effect.kill | effect.read | carry,
         exposed: after.exposed & !effect.kill,
     };
-    if may_leave(insn) {
+    if guarded || may_leave(insn) {
         wanted.exposed = STATUS;
     }
     wanted
@@ -74,14 +75,14 @@ pub struct Liveness {
 
 /// Runs the analysis to its fixed point.
 #[must_use]
-pub fn analyse(unit: &Discovered) -> Liveness {
+pub fn analyse(unit: &Discovered, guards: &Guards) -> Liveness {
     let mut entry: BTreeMap<u32, Wanted> = BTreeMap::new();
     loop {
         let mut changed = false;
         for (&eip, block) in unit.blocks.iter().rev() {
             let mut wanted = at_end(unit, eip, &entry);
-            for (_, insn) in block.insns.iter().rev() {
-                wanted = before(insn, wanted);
+            for (at, insn) in block.insns.iter().rev() {
+                wanted = before(insn, wanted, !guards.at(*at).is_empty());
             }
             changed |= entry.insert(eip, wanted) != Some(wanted);
         }
@@ -89,17 +90,17 @@ pub fn analyse(unit: &Discovered) -> Liveness {
             break;
         }
     }
-    let after = unit.blocks.keys().map(|&eip| (eip, after_each(unit, eip, &entry))).collect();
+    let after = unit.blocks.keys().map(|&eip| (eip, after_each(unit, guards, eip, &entry))).collect();
     Liveness { entry, after }
 }
 
-fn after_each(unit: &Discovered, eip: u32, entry: &BTreeMap<u32, Wanted>) -> Vec<Wanted> {
+fn after_each(unit: &Discovered, guards: &Guards, eip: u32, entry: &BTreeMap<u32, Wanted>) -> Vec<Wanted> {
     let insns = &unit.blocks[&eip].insns;
     let mut wanted = at_end(unit, eip, entry);
     let mut after = vec![Wanted::default(); insns.len()];
-    for (n, (_, insn)) in insns.iter().enumerate().rev() {
+    for (n, (at, insn)) in insns.iter().enumerate().rev() {
         after[n] = wanted;
-        wanted = before(insn, wanted);
+        wanted = before(insn, wanted, !guards.at(*at).is_empty());
     }
     after
 }

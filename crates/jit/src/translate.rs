@@ -18,6 +18,7 @@ use crate::abi::Helper;
 use crate::delegate::{Handling, handling};
 use crate::discover::{Discovered, End};
 use crate::flags::{FLAGS, FlagState};
+use crate::guards::{Guards, plan};
 use crate::liveness::{Liveness, Wanted, analyse};
 use crate::unit::{Exit, Site, SiteKind, UnitCounts, UnitRequest};
 
@@ -43,6 +44,7 @@ pub mod offset {
     pub const ACCESS_LA: i32 = offset_of!(CpuState, access_la) as i32;
     pub const ACCESS_META: i32 = offset_of!(CpuState, access_meta) as i32;
     pub const ACCESS_VALUE: i32 = offset_of!(CpuState, access_value) as i32;
+    pub const EPOCH: i32 = offset_of!(CpuState, epoch) as i32;
     pub const CONTEXT: i32 = offset_of!(CpuState, context) as i32;
     pub const HELPERS: i32 = offset_of!(CpuState, helpers) as i32;
     pub const JUMP_CACHE: i32 = offset_of!(CpuState, jump_cache) as i32;
@@ -77,6 +79,8 @@ pub struct Translated {
     pub sites: Vec<Site>,
     /// Direct exits.
     pub exits: Vec<Exit>,
+    /// Linear numbers of the pages whose cells the code looks at.
+    pub pages: Vec<u32>,
     /// Operations of the counted blocks.
     pub counted: Vec<Vec<(Op, bool)>>,
     /// Counts.
@@ -91,6 +95,7 @@ pub struct Translator<'a> {
     pub(crate) request: &'a UnitRequest,
     pub(crate) unit: &'a Discovered,
     live: Liveness,
+    guards: Guards,
     /// Address of the CPU state.
     pub(crate) state: Value,
     regs: [Variable; 8],
@@ -115,6 +120,8 @@ pub struct Translator<'a> {
     pub(crate) tail_sig: SigRef,
     pub(crate) sites: Vec<Site>,
     pub(crate) exits: Vec<Exit>,
+    /// Linear numbers of the pages whose cells the code looks at.
+    pub(crate) pages: Vec<u32>,
     pub(crate) longest: u32,
     counts: UnitCounts,
     /// EIP of the block being translated.
@@ -152,10 +159,10 @@ pub fn translate(
     func.name = UserFuncName::user(0, request.entry);
     let mut translator = Translator::new(FunctionBuilder::new(func, builder), request, unit);
     translator.run();
-    let Translator { mut b, sites, exits, counted, counts, longest, .. } = translator;
+    let Translator { mut b, sites, exits, pages, counted, counts, longest, .. } = translator;
     b.seal_all_blocks();
     b.finalize(frontend);
-    Translated { sites, exits, counted, counts, longest }
+    Translated { sites, exits, pages, counted, counts, longest }
 }
 
 impl<'a> Translator<'a> {
@@ -173,11 +180,13 @@ impl<'a> Translator<'a> {
         let budget = b.declare_var(types::I32);
         b.def_var(budget, budget_in);
         let clif_blocks = unit.blocks.keys().map(|&eip| (eip, b.create_block())).collect();
+        let guards = if request.mode.paging { plan(unit, request.entry) } else { Guards::default() };
         let mut translator = Self {
             b,
             request,
             unit,
-            live: analyse(unit),
+            live: analyse(unit, &guards),
+            guards,
             state,
             regs,
             flag_vars,
@@ -196,6 +205,7 @@ impl<'a> Translator<'a> {
             tail_sig,
             sites: Vec::new(),
             exits: Vec::new(),
+            pages: Vec::new(),
             longest: 0,
             counts: UnitCounts::default(),
             block_eip: request.entry,
@@ -237,8 +247,13 @@ impl<'a> Translator<'a> {
         }
     }
 
-    /// Loads registers and checks the budget for the first stretch.
+    /// Checks the page of the entry, loads registers, and checks the budget for the first stretch.
     fn enter(&mut self) {
+        if self.request.mode.paging {
+            // Nothing is counted yet that would have to be taken back.
+            self.insn_number = u16::MAX;
+            self.guard(self.request.entry >> base::PAGE_SHIFT, SiteKind::Page);
+        }
         for n in 0..8 {
             let value = if self.used >> n & 1 == 1 {
                 self.load_state(types::I32, offset::GPR + 8 * n)
@@ -327,6 +342,7 @@ impl<'a> Translator<'a> {
             self.slow = self.request.slow.contains(at) || !self.request.mode.flat;
             self.windowed = self.request.windowed.contains(at);
             self.check_leave = false;
+            self.guards_before(*at);
             self.counts.insns += 1;
             if n + 1 == insns.len() && self.branch(insn) {
                 self.end_flags.insert(eip, self.flags);
@@ -349,6 +365,14 @@ impl<'a> Translator<'a> {
             _ => unreachable!("blocks that end in a branch returned above"),
         }
         self.end_flags.insert(eip, self.flags);
+    }
+
+    /// Looks at the pages that the instruction at `at` is the first to need.
+    fn guards_before(&mut self, at: u32) {
+        for page in self.guards.at(at).to_vec() {
+            let here = page == at >> base::PAGE_SHIFT;
+            self.guard(page, if here { SiteKind::Page } else { SiteKind::Crossing });
+        }
     }
 
     fn flags_at(&self, eip: u32) -> FlagState {

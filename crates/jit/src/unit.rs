@@ -8,7 +8,7 @@ use isa::Op;
 /// The part of the processor's mode that a translation depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct UnitMode {
-    /// CR0.PG: links stay inside one page.
+    /// CR0.PG: pages are compared with where they were.
     pub paging: bool,
     /// CS, DS, ES and SS have base 0, limit 4 GiB and sufficient rights, so data accesses need no check.
     pub flat: bool,
@@ -81,6 +81,10 @@ pub enum SiteKind {
     Budget,
     /// The instruction before is complete and the run loop wants control.
     Leave,
+    /// The page at EIP was not looked at since the mapping changed.
+    Page,
+    /// The page that the instruction at EIP reaches into was not looked at since the mapping changed.
+    Crossing,
 }
 
 /// A place where translated code can leave, with what restores the exact state there.
@@ -109,7 +113,7 @@ pub struct Exit {
 }
 
 /// Where the address of a cell must be put into the code. The exits' link cells come first, then the
-/// counters of the blocks.
+/// counters of the blocks, then the cells of the pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CellPatch {
     /// Offset of the eight bytes in the code.
@@ -142,6 +146,8 @@ pub struct CompiledUnit {
     pub sites: Vec<Site>,
     /// EIP ranges of the code that went in, half-open, sorted.
     pub covers: Vec<(u32, u32)>,
+    /// Linear numbers of the pages whose cells the code looks at.
+    pub pages: Vec<u32>,
     /// Operations of each counted block in order, and whether each is translated (or else run by a helper).
     pub counted: Vec<Vec<(Op, bool)>>,
     /// Instruction counts.

@@ -31,7 +31,8 @@ pub struct RamId(u64);
 
 impl RamId {
     /// An id that no other block has.
-    pub(crate) fn next() -> Self {
+    #[must_use]
+    pub fn next() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }

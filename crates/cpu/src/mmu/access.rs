@@ -6,7 +6,6 @@ use base::{AccessSize, LinearAddr, PhysAddr};
 use isa::SegReg;
 use memory::{AccessCx, Row};
 
-use super::Mmu;
 use super::paging::Intent;
 use super::tlb::{host_load, host_store};
 use crate::{Cpu, Exception};
@@ -55,9 +54,9 @@ impl Cpu {
     /// #PF of the first byte that may not be written.
     pub fn probe_linear(&mut self, la: LinearAddr, size: AccessSize, user: bool) -> Result<(), Exception> {
         let intent = Intent { write: true, user };
-        self.mmu.translate(la, intent, false)?;
+        self.translate(la, intent, false)?;
         if let Some(second) = crossing(la, size) {
-            self.mmu.translate(second, intent, false)?;
+            self.translate(second, intent, false)?;
         }
         Ok(())
     }
@@ -68,9 +67,9 @@ impl Cpu {
     /// #PF.
     pub fn load_linear(&mut self, la: LinearAddr, size: AccessSize, user: bool) -> Result<u64, Exception> {
         let intent = Intent { write: false, user };
-        let entry = self.mmu.translate(la, intent, true)?;
+        let entry = self.translate(la, intent, true)?;
         if let Some(second) = crossing(la, size) {
-            let upper = self.mmu.translate(second, intent, true)?;
+            let upper = self.translate(second, intent, true)?;
             return Ok(self.load_across(la, size, (entry.phys, upper.phys)));
         }
         if entry.read != 0 {
@@ -92,13 +91,13 @@ impl Cpu {
     ) -> Result<(), Exception> {
         let intent = Intent { write: true, user };
         if let Some(second) = crossing(la, size) {
-            self.mmu.translate(la, intent, false)?;
-            let upper = self.mmu.translate(second, intent, true)?;
-            let lower = self.mmu.translate(la, intent, true)?;
+            self.translate(la, intent, false)?;
+            let upper = self.translate(second, intent, true)?;
+            let lower = self.translate(la, intent, true)?;
             self.store_across(la, size, value, (lower.phys, upper.phys));
             return Ok(());
         }
-        let entry = self.mmu.translate(la, intent, true)?;
+        let entry = self.translate(la, intent, true)?;
         if entry.write != 0 {
             host_store(entry.write, la.page_offset(), size, value);
         } else {
@@ -167,16 +166,4 @@ fn pieces(
         done += piece.bytes();
         Some((at, piece, shift))
     })
-}
-
-impl Mmu {
-    /// Physical address and width pieces are the bus's business; this names the page of a data access for
-    /// windows, without any bus access.
-    pub(super) fn data_page(
-        &mut self,
-        la: LinearAddr,
-        intent: Intent,
-    ) -> Result<super::tlb::TlbEntry, Exception> {
-        self.translate(la, intent, true)
-    }
 }

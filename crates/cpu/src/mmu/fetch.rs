@@ -10,18 +10,22 @@ use super::paging::Intent;
 use super::tlb::host_copy;
 use crate::{Cpu, Exception};
 
+/// A whole page of host memory that holds code.
+#[derive(Clone, Debug)]
+pub struct CodePage {
+    /// The RAM block.
+    pub block: Arc<RamBlock>,
+    /// Offset of the page in the block, a multiple of the page size.
+    pub offset: u64,
+    /// Physical address of the page.
+    pub phys: PhysAddr,
+}
+
 /// Where the bytes of an instruction come from.
 #[derive(Clone, Debug)]
 pub enum CodeSource {
     /// A whole page of host memory: translations may be made from it.
-    Page {
-        /// The RAM block.
-        block: Arc<RamBlock>,
-        /// Offset of the page in the block.
-        offset: u64,
-        /// Physical address of the page.
-        phys: PhysAddr,
-    },
+    Page(CodePage),
     /// A device, a hole, or a page that more than one range shares: one instruction at a time.
     Bus(PhysAddr),
 }
@@ -32,17 +36,11 @@ impl Cpu {
     /// # Errors
     /// #PF, with the fetch counted as a read (no execute-disable yet).
     pub fn code_source(&mut self, la: LinearAddr) -> Result<CodeSource, Exception> {
-        let entry = self.mmu.translate(la, Intent { write: false, user: self.is_user() }, true)?;
+        let entry = self.translate(la, Intent { write: false, user: self.is_user() }, true)?;
         if entry.read == 0 {
             return Ok(CodeSource::Bus(entry.phys));
         }
-        let Some(range) = self.mmu.view.lookup(entry.phys.0) else { return Ok(CodeSource::Bus(entry.phys)) };
-        let Target::Host(slice) = &range.read else { return Ok(CodeSource::Bus(entry.phys)) };
-        let offset = slice.offset + (entry.phys.0 - range.range.first());
-        if offset & base::PAGE_MASK != 0 {
-            return Ok(CodeSource::Bus(entry.phys));
-        }
-        Ok(CodeSource::Page { block: Arc::clone(&slice.block), offset, phys: entry.phys })
+        Ok(self.mmu.page_of(entry.phys).map_or(CodeSource::Bus(entry.phys), CodeSource::Page))
     }
 
     /// Copies the bytes of code at `la` that lie in its page, up to 15, and returns how many they are. The next
@@ -83,7 +81,7 @@ impl Cpu {
     /// # Errors
     /// #PF of the first byte.
     pub fn fetch_word(&mut self, la: LinearAddr) -> Result<Option<u128>, Exception> {
-        let entry = self.mmu.translate(la, Intent { write: false, user: self.is_user() }, true)?;
+        let entry = self.translate(la, Intent { write: false, user: self.is_user() }, true)?;
         if entry.read == 0 || u64::from(la.page_offset()) > base::PAGE_SIZE - 16 {
             return Ok(None);
         }
@@ -93,7 +91,7 @@ impl Cpu {
     }
 
     fn fetch_in_page(&mut self, la: LinearAddr, bytes: &mut [u8]) -> Result<(), Exception> {
-        let entry = self.mmu.translate(la, Intent { write: false, user: self.is_user() }, true)?;
+        let entry = self.translate(la, Intent { write: false, user: self.is_user() }, true)?;
         if entry.read != 0 {
             host_copy(entry.read, la.page_offset(), bytes);
             return Ok(());
@@ -146,6 +144,15 @@ impl Cpu {
 }
 
 impl Mmu {
+    /// The page of a RAM block that reads of the physical page `frame` go to, if they go to one alone.
+    pub(super) fn page_of(&self, frame: PhysAddr) -> Option<CodePage> {
+        let range = self.view.lookup(frame.0)?;
+        let Target::Host(slice) = &range.read else { return None };
+        let offset = slice.offset + (frame.0 - range.range.first());
+        let whole = offset & base::PAGE_MASK == 0 && range.range.last() >= frame.0 | base::PAGE_MASK;
+        whole.then(|| CodePage { block: Arc::clone(&slice.block), offset, phys: frame })
+    }
+
     /// Live TLB entries.
     #[must_use]
     pub fn tlb_live(&self) -> usize {

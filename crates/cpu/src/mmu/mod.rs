@@ -17,7 +17,7 @@ use std::sync::Arc;
 use base::{AccessSize, IoPort, PhysAddr};
 use memory::{AccessCx, AddressSpace, CodeWrites, FlatView, Row};
 
-pub use fetch::CodeSource;
+pub use fetch::{CodePage, CodeSource};
 use tlb::Tlb;
 
 /// Counts of what the memory-management unit did.
@@ -46,8 +46,8 @@ pub struct Mmu {
     code_writes: Arc<CodeWrites>,
     tlb: Tlb,
     paging: paging::PagingMode,
-    /// Advanced by everything that can change the mapping of linear addresses (jit.md, 5).
-    epoch: u64,
+    /// A walk has replaced a translation by another: the page tables were changed without a flush.
+    remapped: bool,
     /// Parts of 4 MiB pages may be in the TLB, so that INVLPG must drop more than one entry.
     large_pages: bool,
     stats: MmuStats,
@@ -66,7 +66,7 @@ impl Mmu {
             code_writes,
             tlb: Tlb::new(),
             paging: paging::PagingMode::default(),
-            epoch: 0,
+            remapped: false,
             large_pages: false,
             stats: MmuStats::default(),
         }
@@ -101,12 +101,6 @@ impl Mmu {
     #[must_use]
     pub fn code_writes(&self) -> &Arc<CodeWrites> {
         &self.code_writes
-    }
-
-    /// The page-table epoch.
-    #[must_use]
-    pub fn epoch(&self) -> u64 {
-        self.epoch
     }
 
     /// Whether paging is on.

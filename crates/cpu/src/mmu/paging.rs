@@ -5,6 +5,7 @@ use base::{AccessSize, LinearAddr, PhysAddr};
 use memory::{GATE_NEXT, RamBlock, Target};
 
 use super::Mmu;
+use super::fetch::CodePage;
 use super::tlb::{Tlb, TlbEntry, rights};
 use crate::{Cpu, Exception, cr};
 
@@ -62,7 +63,7 @@ impl Intent {
     }
 }
 
-impl Mmu {
+impl Cpu {
     /// The translation of `la` for an access, from the TLB or the page tables.
     ///
     /// Sets A in both levels; D is set when `commit` holds and the access is a write.
@@ -75,15 +76,40 @@ impl Mmu {
         intent: Intent,
         commit: bool,
     ) -> Result<TlbEntry, Exception> {
-        if let Some(entry) = self.tlb.lookup(la.page())
+        if let Some(entry) = self.mmu.tlb.lookup(la.page())
             && entry.allows(intent.write, intent.user)
             && !(intent.write && commit && entry.rights & rights::DIRTY == 0)
         {
             return Ok(*entry);
         }
-        self.fill(la, intent, commit)
+        let entry = self.mmu.fill(la, intent, commit);
+        if std::mem::take(&mut self.mmu.remapped) {
+            self.mapping_changed();
+        }
+        entry
     }
 
+    /// What the TLB holds for the fetch of an instruction at `la`: block, offset and physical address of the
+    /// page. No walk, no accessed bit; `None` when a fetch would have to walk, or the page is not plain memory.
+    #[must_use]
+    pub fn code_page(&self, la: LinearAddr) -> Option<CodePage> {
+        let entry = self.mmu.tlb.lookup(la.page())?;
+        if entry.read == 0 || !entry.allows(false, self.is_user()) {
+            None
+        } else {
+            self.mmu.page_of(entry.phys)
+        }
+    }
+
+    /// What the page tables say about the page of an instruction at `la`, as a debugger sees them.
+    #[must_use]
+    pub fn code_page_ahead(&self, la: LinearAddr) -> Option<CodePage> {
+        let phys = self.mmu.debug_translate(la)?;
+        self.mmu.page_of(PhysAddr(phys.0 & !base::PAGE_MASK))
+    }
+}
+
+impl Mmu {
     /// Walks the tables and enters the result.
     fn fill(&mut self, la: LinearAddr, intent: Intent, commit: bool) -> Result<TlbEntry, Exception> {
         let (frame, rights) = if self.paging.on {
@@ -97,6 +123,8 @@ impl Mmu {
         if rights & rights::DIRTY == 0 {
             entry.write = 0;
         }
+        let other = |old: &TlbEntry| old.phys != frame || old.rights & !rights != 0;
+        self.remapped |= self.tlb.lookup(la.page()).is_some_and(other);
         self.tlb.insert(la, entry);
         Ok(entry)
     }
@@ -245,7 +273,7 @@ impl Cpu {
 
     /// What every change of the mapping of linear addresses has in common.
     fn mapping_changed(&mut self) {
-        self.mmu.epoch += 1;
+        self.state.epoch += 1;
         self.state.clear_windows();
         self.state.leave |= crate::leave::MODE;
     }

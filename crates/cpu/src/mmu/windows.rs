@@ -20,7 +20,7 @@ impl Cpu {
     /// #PF of `la` itself.
     pub fn window(&mut self, la: LinearAddr, write: bool) -> Result<Window, Exception> {
         let intent = Intent { write, user: self.is_user() };
-        let entry = self.mmu.data_page(la, intent)?;
+        let entry = self.translate(la, intent, true)?;
         self.mmu.stats.windows += 1;
         let host = if write { entry.write } else { entry.read };
         if host == 0 {

@@ -198,10 +198,44 @@ fn invlpg_drops_one_page_and_cr3_every_page() {
     machine.cpu.invlpg(LinearAddr(LA + 0xfff));
     assert_eq!(walks(&mut machine, NEXT), 0);
     assert_eq!(load(&mut machine, LA, false), Ok(7), "the new frame");
-    let epoch = machine.cpu.mmu.epoch();
+    let epoch = machine.cpu.state.epoch;
     machine.cpu.write_cr(3, Machine::DIRECTORY).unwrap();
-    assert!(machine.cpu.mmu.epoch() > epoch);
+    assert!(machine.cpu.state.epoch > epoch);
     assert_eq!((walks(&mut machine, LA), walks(&mut machine, NEXT)), (1, 1));
+}
+
+#[test]
+fn a_walk_that_finds_another_frame_advances_the_epoch() {
+    let mut machine = paged();
+    machine.poke(PTE, LA | P | US);
+    load(&mut machine, LA, true).unwrap();
+    let epoch = machine.cpu.state.epoch;
+    machine.poke(PTE, THIRD | 7);
+    load(&mut machine, LA, true).unwrap();
+    assert_eq!(machine.cpu.state.epoch, epoch, "the TLB still answers");
+    store(&mut machine, LA, 7, true).unwrap();
+    assert_eq!(machine.peek(THIRD), 7, "the TLB did not allow the store");
+    assert!(machine.cpu.state.epoch > epoch);
+    let epoch = machine.cpu.state.epoch;
+    store(&mut machine, LA, 8, true).unwrap();
+    assert_eq!(machine.cpu.state.epoch, epoch, "nothing was replaced");
+}
+
+#[test]
+fn a_code_page_is_what_the_tlb_holds_and_only_for_who_may_read_it() {
+    let mut machine = paged();
+    let la = LinearAddr(LA + 0x123);
+    assert!(machine.cpu.code_page(la).is_none(), "nothing was fetched");
+    let ahead = machine.cpu.code_page_ahead(la).map(|page| page.phys);
+    assert_eq!((ahead, machine.peek(PTE) & A), (Some(base::PhysAddr(u64::from(LA))), 0));
+    load(&mut machine, LA, false).unwrap();
+    machine.poke(PTE, THIRD | P);
+    assert_eq!(machine.cpu.code_page(la).map(|page| page.phys.0), Some(u64::from(LA)));
+    machine.cpu.invlpg(LinearAddr(LA));
+    load(&mut machine, LA, false).unwrap();
+    assert_eq!(machine.cpu.code_page(la).map(|page| page.phys.0), Some(u64::from(THIRD)));
+    machine.cpu.state.cpl = 3;
+    assert!(machine.cpu.code_page(la).is_none(), "a supervisor page");
 }
 
 #[test]
