@@ -28,7 +28,7 @@ pub fn run(args: &ExplainArgs) -> Result<Outcome, String> {
         eip += u32::from(insn.len);
         rest = &rest[usize::from(insn.len)..];
     }
-    let (unit, listing) = Compiler::fixed(OptLevel::Speed)
+    let (unit, listing) = Compiler::fixed(OptLevel::None)
         .compile_with_listing(&request(bytes, args))
         .map_err(|error| error.to_string())?;
     println!("{}", listing.clif);

@@ -28,7 +28,8 @@ pub struct EngineConfig {
     pub slow_after: u32,
     /// Whether executions are counted by operation; costs speed.
     pub counted: bool,
-    /// Compilations that may wait for the worker thread.
+    /// Compilations that may be on their way to or from the worker thread. Code that is asked for while there
+    /// is no room asks again when it runs again, so that few places mean that the hottest comes next.
     pub queue: usize,
 }
 
@@ -42,7 +43,7 @@ impl Default for EngineConfig {
             slice: 200_000,
             slow_after: 8,
             counted: false,
-            queue: 64,
+            queue: 1,
         }
     }
 }

@@ -83,10 +83,10 @@ impl Engine {
     pub fn new(cpu: Cpu, platform: Arc<dyn Platform>, config: EngineConfig) -> std::io::Result<Self> {
         let deltas = Arc::new(DeltaMailbox::default());
         cpu.mmu.memory().listen(10, Arc::clone(&deltas) as Arc<dyn memory::MapListener>);
-        let compiler = Compiler::for_host(OptLevel::Speed);
+        let compiler = Compiler::for_host(OptLevel::None);
         let code = CodeArena::new(config.code_bytes, compiler.isa())?;
         let worker = match config.jit {
-            JitMode::Background => Some(Worker::start(Compiler::for_host(OptLevel::Speed), config.queue)?),
+            JitMode::Background => Some(Worker::start(Compiler::for_host(OptLevel::None), config.queue)?),
             JitMode::Off | JitMode::Sync => None,
         };
         let mode = ModeKey::of(&cpu.state);
@@ -348,7 +348,7 @@ impl Engine {
 
     /// Has the worker compile the code at `spot`, if it has room and does not do so already.
     fn submit(&mut self, spot: &Spot) {
-        if self.worker.as_ref().is_none_or(|worker| worker.is_pending(&spot.key)) {
+        if self.worker.as_ref().is_none_or(|worker| !worker.wants(&spot.key)) {
             return;
         }
         let job = self.job(spot);

@@ -31,6 +31,7 @@ pub struct Worker {
     results: Receiver<Finished>,
     ready: Arc<AtomicUsize>,
     pending: HashSet<TranslationKey>,
+    room: usize,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -47,12 +48,19 @@ impl Worker {
         let thread = std::thread::Builder::new()
             .name("marq-compile".to_owned())
             .spawn(move || compile_all(compiler, &job_queue, &result_queue, &done))?;
-        Ok(Self { jobs: Some(jobs), results, ready, pending: HashSet::new(), thread: Some(thread) })
+        Ok(Self {
+            jobs: Some(jobs),
+            results,
+            ready,
+            pending: HashSet::new(),
+            room: queue,
+            thread: Some(thread),
+        })
     }
 
-    /// Whether a compilation under this key is on its way.
-    pub fn is_pending(&self, key: &TranslationKey) -> bool {
-        self.pending.contains(key)
+    /// Whether it would take a job under this key: it has room, and none such is on its way.
+    pub fn wants(&self, key: &TranslationKey) -> bool {
+        self.pending.len() < self.room && !self.pending.contains(key)
     }
 
     /// Hands a job over; gives it back when the queue is full or the worker is gone.

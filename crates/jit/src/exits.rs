@@ -38,12 +38,54 @@ impl Translator<'_> {
             }
             FlagState::Memory(_) => None,
         };
-        let budget = self.b.use_var(self.budget);
-        self.store_state(budget, offset::BUDGET);
         let number = self.request.site_base + self.sites.len() as u32;
-        self.store_state_const(number, offset::EXIT_SITE);
         self.sites.push(Site { kind, eip, executed, cc_op, next: self.next, place: self.site_place(kind) });
-        self.b.ins().return_(&[]);
+        self.leave_with(number);
+    }
+
+    /// Leaves with `site` and the budget; one block of the unit does it for all.
+    fn leave_with(&mut self, site: u32) {
+        let site = self.b.ins().iconst(types::I32, i64::from(site));
+        let budget = self.b.use_var(self.budget);
+        let block = match self.leave_block {
+            Some(block) => block,
+            None => {
+                let block = self.b.create_block();
+                self.b.append_block_param(block, types::I32);
+                self.b.append_block_param(block, types::I32);
+                self.b.set_cold_block(block);
+                *self.leave_block.insert(block)
+            }
+        };
+        self.b.ins().jump(block, &[site.into(), budget.into()]);
+    }
+
+    /// Leaves with a state that is complete.
+    fn leave_complete(&mut self) {
+        let block = match self.return_block {
+            Some(block) => block,
+            None => {
+                let block = self.b.create_block();
+                self.b.set_cold_block(block);
+                *self.return_block.insert(block)
+            }
+        };
+        self.b.ins().jump(block, &[]);
+    }
+
+    /// Writes the blocks that the unit's exits share.
+    pub(crate) fn shared_exits(&mut self) {
+        if let Some(block) = self.leave_block {
+            self.b.switch_to_block(block);
+            let (site, budget) = (self.b.block_params(block)[0], self.b.block_params(block)[1]);
+            self.store_state(site, offset::EXIT_SITE);
+            self.store_state(budget, offset::BUDGET);
+            self.b.ins().return_(&[]);
+        }
+        if let Some(block) = self.return_block {
+            self.b.switch_to_block(block);
+            self.b.ins().return_(&[]);
+        }
     }
 
     fn store_flag_operands(&mut self, lazy: &Lazy) {
@@ -123,6 +165,9 @@ impl Translator<'_> {
         let flags = self.flags;
         match self.clif_blocks.get(&target).copied() {
             Some(block) => {
+                if target != self.block_eip {
+                    self.store_registers();
+                }
                 self.prepare_flags(target);
                 if target <= self.block_eip {
                     self.budget_check(target, block);
@@ -235,9 +280,7 @@ impl Translator<'_> {
         self.b.ins().brif(missed, miss, &[], hit, &[]);
         let budget = self.b.use_var(self.budget);
         self.b.switch_to_block(miss);
-        self.store_state(budget, offset::BUDGET);
-        self.store_state_const(SITE_LOOKUP, offset::EXIT_SITE);
-        self.b.ins().return_(&[]);
+        self.leave_with(SITE_LOOKUP);
         self.b.switch_to_block(hit);
         let cell = self.b.ins().load(types::I64, STATE, entry, offset::JUMP_CACHE + 8);
         let function = self.b.ins().load(types::I64, STATE, cell, 0);
@@ -280,7 +323,7 @@ impl Translator<'_> {
         self.b.set_cold_block(leave);
         self.b.ins().brif(status, leave, &[], on, &[]);
         self.b.switch_to_block(leave);
-        self.b.ins().return_(&[]);
+        self.leave_complete();
         self.b.switch_to_block(on);
         self.check_leave = true;
     }

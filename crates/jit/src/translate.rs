@@ -1,10 +1,11 @@
 //! The translator: one unit of guest blocks to one Cranelift function.
 //!
-//! Guest registers are SSA variables, loaded at the entry and stored where the unit is left. Invariant: at
-//! every point where translated code can leave, the blocks off the main path store exactly the registers
-//! that the unit may have changed by then, so that the state is the architectural one.
+//! Guest registers are SSA variables, loaded at the entry and stored on the main path: those that changed, before
+//! the next instruction that can leave and at the end of each block. That is cheaper than to keep their values
+//! for the blocks off the main path, except in a block that loops to itself. Invariant: at every point where
+//! translated code can leave, `dirty` names the registers whose values are not in the state.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use cpu::CpuState;
 use cranelift_codegen::ir::{
@@ -19,7 +20,7 @@ use crate::delegate::{Handling, handling};
 use crate::discover::{Discovered, End};
 use crate::flags::{FLAGS, FlagState};
 use crate::guards::{Guards, plan};
-use crate::liveness::{Liveness, Wanted, analyse};
+use crate::liveness::{Liveness, Wanted, analyse, may_leave};
 use crate::unit::{Exit, Site, SiteKind, UnitCounts, UnitRequest};
 
 /// Offsets of state fields that translated code uses.
@@ -102,8 +103,10 @@ pub struct Translator<'a> {
     pub(crate) flag_vars: [Variable; 6],
     pub(crate) budget: Variable,
     pub(crate) flags: FlagState,
-    /// Registers changed on some path to here since the entry.
+    /// Registers changed since they were last stored; none at the start of a block.
     pub(crate) dirty: u8,
+    /// The block loops to itself: it keeps the registers that it changes, and stores them where it is left.
+    keeps: bool,
     /// Registers that the unit touches.
     used: u8,
     /// EIP of the instruction being translated, and of the next.
@@ -124,6 +127,9 @@ pub struct Translator<'a> {
     pub(crate) pages: Vec<u32>,
     pub(crate) longest: u32,
     counts: UnitCounts,
+    /// Where the unit's exits meet: with site and budget, and with a complete state.
+    pub(crate) leave_block: Option<Block>,
+    pub(crate) return_block: Option<Block>,
     /// EIP of the block being translated.
     pub(crate) block_eip: u32,
     /// Number of the block being translated, and of the instruction in it.
@@ -193,6 +199,7 @@ impl<'a> Translator<'a> {
             budget,
             flags: FlagState::Memory(0),
             dirty: 0,
+            keeps: false,
             used: 0,
             eip: request.entry,
             next: request.entry,
@@ -208,6 +215,8 @@ impl<'a> Translator<'a> {
             pages: Vec::new(),
             longest: 0,
             counts: UnitCounts::default(),
+            leave_block: None,
+            return_block: None,
             block_eip: request.entry,
             block_number: 0,
             insn_number: 0,
@@ -239,12 +248,11 @@ impl<'a> Translator<'a> {
 
     fn run(&mut self) {
         self.enter();
-        let dirty_at = self.dirty_at_entries();
         for eip in self.order() {
-            self.dirty = dirty_at[&eip];
             self.block(eip);
             self.block_number += 1;
         }
+        self.shared_exits();
     }
 
     /// Checks the page of the entry, loads registers, and checks the budget for the first stretch.
@@ -295,37 +303,15 @@ impl<'a> Translator<'a> {
         order
     }
 
-    /// Registers that may differ from the CPU state at the start of each block.
-    fn dirty_at_entries(&self) -> BTreeMap<u32, u8> {
-        let writes: BTreeMap<u32, u8> = self
-            .unit
-            .blocks
-            .iter()
-            .map(|(&eip, block)| {
-                (eip, block.insns.iter().fold(0, |set, (_, insn)| set | crate::operand::written(insn)))
-            })
-            .collect();
-        let mut at: BTreeMap<u32, u8> = self.unit.blocks.keys().map(|&eip| (eip, 0)).collect();
-        loop {
-            let mut changed = false;
-            for (target, sources) in &self.predecessors {
-                let set = sources.iter().fold(0, |set, source| set | at[source] | writes[source]);
-                let slot = at.get_mut(target).expect("every block has a place");
-                changed |= *slot | set != *slot;
-                *slot |= set;
-            }
-            if !changed {
-                return at;
-            }
-        }
-    }
-
     fn block(&mut self, eip: u32) {
         let block = self.clif_blocks[&eip];
         self.b.switch_to_block(block);
         self.block_eip = eip;
         self.flags = self.flags_at(eip);
         let insns = &self.unit.blocks[&eip].insns;
+        self.keeps = self.unit.blocks[&eip].targets().contains(&eip);
+        let written = |set, (_, insn): &(u32, Insn)| set | crate::operand::written(insn);
+        self.dirty = if self.keeps { insns.iter().fold(0, written) } else { 0 };
         let after: Vec<Wanted> = self.live.after[&eip].clone();
         self.executed = 0;
         self.insn_number = 0;
@@ -342,6 +328,11 @@ impl<'a> Translator<'a> {
             self.slow = self.request.slow.contains(at) || !self.request.mode.flat;
             self.windowed = self.request.windowed.contains(at);
             self.check_leave = false;
+            let leaves = may_leave(insn) || !self.guards.at(*at).is_empty() || n + 1 == insns.len();
+            if leaves && !self.keeps {
+                self.store_registers();
+                self.dirty = 0;
+            }
             self.guards_before(*at);
             self.counts.insns += 1;
             if n + 1 == insns.len() && self.branch(insn) {

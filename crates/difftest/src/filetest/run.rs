@@ -71,7 +71,7 @@ impl Runner {
     pub fn new() -> Result<Self, SubjectError> {
         let config = LockstepConfig { counted: false, ..LockstepConfig::default() };
         let pair = Pair::with_ram(&config, RAM_BYTES)?;
-        Ok(Self { pair, compiler: Compiler::fixed(OptLevel::Speed) })
+        Ok(Self { pair, compiler: Compiler::fixed(OptLevel::None) })
     }
 
     /// Runs all tests of a file.
