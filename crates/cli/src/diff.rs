@@ -11,6 +11,7 @@ use machine::{BoardConfig, Machine};
 
 use crate::args::{DiffCommand, Jit, LockstepArgs, NativeArgs};
 use crate::guests;
+use crate::out;
 use crate::outcome::Outcome;
 
 /// Instructions between two comparisons of a guest.
@@ -53,7 +54,7 @@ fn programs(args: &LockstepArgs, from: u64, to: u64) -> Result<Outcome, String> 
     if terminal {
         eprint!("\r\x1b[K");
     }
-    print!("{report}");
+    out::print(&report.to_string());
     Ok(different(!report.divergences.is_empty()))
 }
 
@@ -87,7 +88,7 @@ fn guest(args: &LockstepArgs) -> Result<Outcome, String> {
     match difftest::guests::compare(&mut run) {
         Ok(report) => {
             let sum = |counts: &[i64]| counts.iter().sum::<i64>();
-            println!(
+            out::line(&format!(
                 "{name}: equal over {} instructions ({} comparisons), ended with {:?}; emitted {}, delegated {}, interpreted {}",
                 report.instructions,
                 report.comparisons,
@@ -95,12 +96,12 @@ fn guest(args: &LockstepArgs) -> Result<Outcome, String> {
                 sum(&report.ops.emitted),
                 sum(&report.ops.delegated),
                 sum(&report.ops.interpreted)
-            );
+            ));
             Ok(different(false))
         }
         Err(difftest::guests::GuestFailure::Make(error)) => Err(error),
         Err(difftest::guests::GuestFailure::Differs(divergence)) => {
-            print!("{divergence}");
+            out::print(&divergence.to_string());
             Ok(different(true))
         }
     }
@@ -121,5 +122,5 @@ fn native(args: &NativeArgs) -> Result<Outcome, String> {
 }
 
 fn show(name: &str, report: &OracleReport) {
-    println!("{name} against the host's processor, seed {}:\n{report}", report.seed);
+    out::line(&format!("{name} against the host's processor, seed {}:\n{report}", report.seed));
 }

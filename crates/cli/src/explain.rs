@@ -4,6 +4,7 @@ use isa::{DecodeMode, decode};
 use jit::{CodeBytes, Compiler, OptLevel, RamRange, UnitMode, UnitRequest};
 
 use crate::args::ExplainArgs;
+use crate::out;
 use crate::outcome::Outcome;
 
 /// EIP that the bytes are taken to stand at.
@@ -22,18 +23,16 @@ pub fn run(args: &ExplainArgs) -> Result<Outcome, String> {
         let insn = decode(window, eip, DecodeMode { code32: true }).map_err(|error| {
             format!("byte {}: {error:?}: not a whole instruction", bytes.len() - rest.len())
         })?;
-        println!("{eip:08x}  {}", hex(&rest[..usize::from(insn.len)]));
-        println!("{insn:#?}");
-        println!("handling: {:?}\n", jit::handling(&insn));
+        let hex = hex(&rest[..usize::from(insn.len)]);
+        out::line(&format!("{eip:08x}  {hex}\n{insn:#?}\nhandling: {:?}\n", jit::handling(&insn)));
         eip += u32::from(insn.len);
         rest = &rest[usize::from(insn.len)..];
     }
     let (unit, listing) = Compiler::fixed(OptLevel::None)
         .compile_with_listing(&request(bytes, args))
         .map_err(|error| error.to_string())?;
-    println!("{}", listing.clif);
-    println!("{}", listing.asm);
-    println!("{} host bytes, {} exits, {} sites", unit.code.len(), unit.exits.len(), unit.sites.len());
+    let (code, exits, sites) = (unit.code.len(), unit.exits.len(), unit.sites.len());
+    out::line(&format!("{}\n{}\n{code} host bytes, {exits} exits, {sites} sites", listing.clif, listing.asm));
     Ok(Outcome::OK)
 }
 

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::out;
 use crate::outcome::Outcome;
 
 /// What a guest exercises.
@@ -130,7 +131,8 @@ pub fn is_ours_only(name: &str) -> bool {
 #[must_use]
 pub fn list() -> Outcome {
     for guest in ALL {
-        println!("{:<12} {:<8} n={:<3} {}", guest.name, guest.class.name(), guest.n, guest.what);
+        let class = guest.class.name();
+        out::line(&format!("{:<12} {class:<8} n={:<3} {}", guest.name, guest.n, guest.what));
     }
     Outcome::OK
 }

@@ -8,6 +8,7 @@ mod dump;
 mod explain;
 mod guests;
 mod mtree;
+mod out;
 mod outcome;
 mod report;
 mod run;

@@ -12,10 +12,6 @@ pub fn run(args: &MtreeArgs) -> Result<Outcome, String> {
         return Err(format!("there is no board {:?}; the only one is \"bare\"", args.board));
     }
     let machine = crate::run::default_machine()?;
-    if args.flat {
-        print!("{}", machine.flat_text());
-    } else {
-        print!("{}", machine.tree_text());
-    }
+    crate::out::print(&if args.flat { machine.flat_text() } else { machine.tree_text() });
     Ok(Outcome::OK)
 }
