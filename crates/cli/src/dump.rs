@@ -33,7 +33,9 @@ pub fn listings(engine: &mut Engine, what: &[Dump], directory: &Path) -> Result<
         let path = directory.join(name);
         std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
     };
-    std::fs::create_dir_all(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+    std::fs::create_dir_all(directory).map_err(|error| {
+        format!("{}: {error}; name a directory that can be written (--dump-dir)", directory.display())
+    })?;
     for (eip, listing) in engine.listings() {
         if what.contains(&Dump::Insn) {
             write(format!("{eip:08x}.insn"), &listing.insns)?;

@@ -12,6 +12,7 @@ use memory::UnassignedPolicy;
 
 use crate::args::{Format, Jit, Perf, RunArgs};
 use crate::guests;
+use crate::out;
 use crate::outcome::{Outcome, status};
 
 /// The guest that runs without an image, and the work that it is given.
@@ -163,29 +164,41 @@ fn closing_line(
     slow.run(Some(SAMPLE));
     let slow_rate = slow.engine().cpu().instructions() as f64 / started.elapsed().as_secs_f64();
     let rate = instructions as f64 / elapsed.as_secs_f64();
-    println!(
+    out::line(&format!(
         "{instructions} instructions in {:.3} s, {:.0} million a second: {:.1} times as fast as the interpreter",
         elapsed.as_secs_f64(),
         rate / 1e6,
         rate / slow_rate
-    );
+    ));
     Ok(())
 }
 
 /// What is said at the end, and the exit status.
 fn ended(machine: &Machine, stop: &Stop) -> Outcome {
+    let cpu = machine.engine().cpu();
+    let at = |eip: u32| format!("at EIP {eip:#010x}{}", place(machine, eip));
+    let so_far = || format!("after {} instructions {}", cpu.instructions(), at(cpu.state.eip));
     let (message, code) = match stop {
         Stop::Exit(status) => return Outcome::status(*status),
-        Stop::Limit => ("instruction limit reached".to_owned(), status::LIMIT),
-        Stop::Requested => ("stopped".to_owned(), status::INTERRUPTED),
-        Stop::Shutdown(eip) => {
-            (format!("triple fault at EIP {eip:#010x}{}", place(machine, *eip)), status::SHUTDOWN)
+        Stop::Limit => {
+            (format!("stopped {}; raise --max-instructions to go further", so_far()), status::LIMIT)
         }
-        Stop::Halted(eip) => {
-            (format!("halted for good before EIP {eip:#010x}: nothing can end the HLT"), status::HALTED)
-        }
+        Stop::Requested => (format!("stopped by Ctrl-C {}", so_far()), status::INTERRUPTED),
+        Stop::Shutdown(eip) => (
+            format!(
+                "triple fault {}: an exception found no handler; check the guest's IDT and stack",
+                at(*eip)
+            ),
+            status::SHUTDOWN,
+        ),
+        Stop::Halted(eip) => (
+            format!(
+                "halted for good before EIP {eip:#010x}: nothing can end the HLT; end the guest by port f4"
+            ),
+            status::HALTED,
+        ),
         Stop::Unsupported(eip, what) => (
-            format!("the instruction at EIP {eip:#010x} needs {what}, which is not built yet"),
+            format!("the instruction {} needs {what}, which is not built; change the guest", at(*eip)),
             status::UNSUPPORTED,
         ),
         Stop::Panicked(eip) => {

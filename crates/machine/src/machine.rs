@@ -23,8 +23,16 @@ pub enum MachineError {
     #[error(transparent)]
     Board(#[from] BoardError),
     /// The host gave no code memory or no thread.
-    #[error("host resources for translated code: {0}")]
-    Engine(#[source] io::Error),
+    #[error(
+        "no {code_bytes:#x} bytes of code memory, or no thread to fill it: {error}; ask for less (--code-cache)"
+    )]
+    Engine {
+        /// Code memory asked for.
+        code_bytes: usize,
+        /// What the host said.
+        #[source]
+        error: io::Error,
+    },
 }
 
 /// The board `bare` with one processor.
@@ -42,7 +50,9 @@ impl Machine {
     pub fn new(board: BoardConfig, engine: EngineConfig) -> Result<Self, MachineError> {
         let board = BareBoard::new(board)?;
         let platform: Arc<dyn Platform> = board.platform();
-        let engine = Engine::new(Cpu::new(board.links()), platform, engine).map_err(MachineError::Engine)?;
+        let code_bytes = engine.code_bytes;
+        let engine = Engine::new(Cpu::new(board.links()), platform, engine)
+            .map_err(|error| MachineError::Engine { code_bytes, error })?;
         Ok(Self { engine, board })
     }
 

@@ -143,7 +143,8 @@ impl Default for BoardConfig {
 pub enum BoardError {
     /// The amount of RAM does not suit the board.
     #[error(
-        "{bytes:#x} bytes of RAM; the board takes whole pages of 0x1000 bytes, from {RAM_MIN:#x} to {RAM_MAX:#x} bytes"
+        "{bytes:#x} bytes of RAM; the board takes whole pages of 0x1000 bytes, from {RAM_MIN:#x} to {RAM_MAX:#x} bytes \
+         (-m 1M to 3584M)"
     )]
     RamSize {
         /// Bytes asked for.
