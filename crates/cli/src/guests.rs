@@ -121,12 +121,6 @@ pub fn find(name: &str) -> Result<&'static Guest, String> {
         .ok_or_else(|| format!("no guest is called {name:?}; `marq guests` lists them"))
 }
 
-/// Whether a guest needs a device that QEMU lacks.
-#[must_use]
-pub fn is_ours_only(name: &str) -> bool {
-    ALL.iter().any(|guest| guest.name == name && guest.ours)
-}
-
 /// Prints the list.
 #[must_use]
 pub fn list() -> Outcome {

@@ -10,6 +10,7 @@ mod guests;
 mod mtree;
 mod out;
 mod outcome;
+mod progress;
 mod report;
 mod run;
 

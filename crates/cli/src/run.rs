@@ -1,6 +1,6 @@
 //! `marq run`: runs a guest until it ends.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,6 +14,7 @@ use crate::args::{Format, Jit, Perf, RunArgs};
 use crate::guests;
 use crate::out;
 use crate::outcome::{Outcome, status};
+use crate::progress::Progress;
 
 /// The guest that runs without an image, and the work that it is given.
 const EMBEDDED: (&str, &str) = ("sha256", "n=300");
@@ -122,7 +123,7 @@ pub fn run(args: &RunArgs) -> Result<Outcome, String> {
     image.load(&mut machine)?;
     stop_on_interrupt(&machine.stop_flag())?;
     let started = Instant::now();
-    let progress = Progress::start(started);
+    let progress = Progress::start("running for", started);
     let stop = machine.run(args.max_instructions);
     drop(progress);
     let elapsed = started.elapsed();
@@ -236,42 +237,4 @@ fn stop_on_interrupt(flag: &Arc<AtomicBool>) -> Result<(), String> {
         }
     })
     .map_err(|error| format!("Ctrl-C cannot be caught: {error}"))
-}
-
-/// A line on standard error that says how long the run has taken, once it takes more than two seconds.
-struct Progress {
-    done: Option<std::sync::mpsc::Sender<()>>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl Progress {
-    fn start(started: Instant) -> Self {
-        if !std::io::stderr().is_terminal() {
-            return Self { done: None, thread: None };
-        }
-        let (done, wait) = std::sync::mpsc::channel::<()>();
-        let thread = std::thread::spawn(move || {
-            let mut shown = false;
-            let mut patience = Duration::from_secs(2);
-            while wait.recv_timeout(patience) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-                eprint!("\r\x1b[Krunning for {} s", started.elapsed().as_secs());
-                shown = true;
-                patience = Duration::from_millis(500);
-            }
-            if shown {
-                eprint!("\r\x1b[K");
-            }
-        });
-        Self { done: Some(done), thread: Some(thread) }
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.done = None;
-        if let Some(thread) = self.thread.take() {
-            // It prints only; whether it ended well does not matter.
-            let _ended = thread.join();
-        }
-    }
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// QEMU's program.
+const QEMU: &str = "qemu-system-i386";
 /// Longest that a single run may take.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -39,17 +41,32 @@ pub struct Work {
     pub n: u64,
 }
 
+/// Finds out whether QEMU can be started.
+///
+/// # Errors
+/// A sentence that says why not, and what to do.
+pub fn find_qemu() -> Result<(), String> {
+    let mut command = Command::new(QEMU);
+    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let hint = "install it, or leave out --vs qemu";
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{QEMU} --version: {status}; {hint}")),
+        Err(error) => Err(format!("{QEMU} cannot be started: {error}; {hint}")),
+    }
+}
+
 impl Subject {
     fn command(&self, work: &Work) -> std::io::Result<Command> {
-        let append = format!("{} n={}", work.append, work.n);
+        let append = format!("{} n={}", work.append, work.n).trim().to_owned();
         Ok(match self {
             Self::Marq(jit) => {
                 let mut command = Command::new(std::env::current_exe()?);
-                command.args(["run", "--jit", jit, "--append", append.trim()]).arg(&work.image);
+                command.args(["run", "--jit", jit, "--append", &append]).arg(&work.image);
                 command
             }
             Self::Qemu => {
-                let mut command = Command::new("qemu-system-i386");
+                let mut command = Command::new(QEMU);
                 command.args([
                     "-accel",
                     "tcg",
@@ -62,12 +79,12 @@ impl Subject {
                     "-no-reboot",
                 ]);
                 command.args(["-debugcon", "stdio", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
-                command.args(["-append", append.trim(), "-kernel"]).arg(&work.image);
+                command.args(["-append", &append, "-kernel"]).arg(&work.image);
                 command
             }
             Self::Native(program) => {
                 let mut command = Command::new(program);
-                command.arg(format!("n={}", work.n));
+                command.args(append.split(' '));
                 command
             }
         })
