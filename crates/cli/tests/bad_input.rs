@@ -305,3 +305,18 @@ fn output_that_nobody_takes_is_no_error() {
         assert_eq!(ending(&output), (Some(0), String::new(), String::new()), "{args:?}");
     }
 }
+
+#[test]
+fn a_benchmark_that_cannot_begin_says_why() {
+    let bench = |args: &[&str]| {
+        let output = marq(args).env("PATH", env!("CARGO_TARGET_TMPDIR")).output();
+        ending(&output.expect("marq starts"))
+    };
+    let message = "no guest matches \"nothing\"; `marq guests` lists them";
+    assert_eq!(bench(&["bench", "--filter", "nothing"]), only(2, message));
+    let (status, stdout, stderr) = bench(&["bench", "--filter", "sieve", "--vs", "qemu"]);
+    assert_eq!((status, stdout.as_str()), (Some(2), ""));
+    assert!(stderr.starts_with("marq: qemu-system-i386 cannot be started: "), "{stderr}");
+    assert!(stderr.ends_with("; install it, or leave out --vs qemu\n"), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+}

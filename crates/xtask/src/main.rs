@@ -36,7 +36,7 @@ enum Command {
     Check,
     /// Rules that no compiler checks: edges between crates, unsafe, file headers, links, generated documents
     Tidy,
-    /// Writes the generated documents anew
+    /// Writes the generated documents and what the instruction tests expect anew
     Bless,
     /// Prints the places of an instruction and which of them exist
     Isa {

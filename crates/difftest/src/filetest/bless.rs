@@ -57,6 +57,17 @@ pub fn bless(text: &str, runner: &mut Runner, native: Option<&mut Native>) -> Re
     Ok(blessed)
 }
 
+/// What became of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlessedFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Whether its text changed.
+    pub written: bool,
+    /// Its new contents, and what is wrong with them.
+    pub blessed: Blessed,
+}
+
 /// Rewrites all `.x86` files in and below `dir`; what became of each.
 ///
 /// # Errors
@@ -65,7 +76,7 @@ pub fn bless_dir(
     dir: &Path,
     runner: &mut Runner,
     mut native: Option<&mut Native>,
-) -> std::io::Result<Vec<(PathBuf, Blessed)>> {
+) -> std::io::Result<Vec<BlessedFile>> {
     let mut all = Vec::new();
     for path in files(dir)? {
         let text = std::fs::read_to_string(&path)?;
@@ -75,10 +86,11 @@ pub fn bless_dir(
             interpreted: 0,
             problems: vec![(error.line, error.message)],
         });
-        if blessed.text != text {
+        let written = blessed.text != text;
+        if written {
             std::fs::write(&path, &blessed.text)?;
         }
-        all.push((path, blessed));
+        all.push(BlessedFile { path, written, blessed });
     }
     Ok(all)
 }

@@ -22,7 +22,7 @@ mod parse;
 mod run;
 mod values;
 
-pub use bless::{Blessed, bless, bless_dir};
+pub use bless::{Blessed, BlessedFile, bless, bless_dir};
 pub use parse::{FileTest, InsnTest, Mode, ParseError, TestCase, parse};
 pub use run::{DirReport, Failure, Runner, run_dir};
 pub use values::{Flag, Values};
