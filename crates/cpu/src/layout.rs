@@ -151,13 +151,11 @@ pub struct PageEntry {
 /// Page entries of each direction; a power of two.
 pub const PAGE_ENTRIES: usize = 256;
 
-/// Number of windows of each direction: one for each base register, one for index-only and one for
-/// absolute addresses.
-pub const WINDOWS: usize = 10;
-/// Window of an address without base register but with an index.
-pub const WINDOW_INDEX: usize = 8;
-/// Window of an address without registers.
-pub const WINDOW_ABSOLUTE: usize = 9;
+/// Number of windows of each direction. The first are for base registers of unknown origin, the others are shared
+/// by whatever else can be told apart.
+pub const WINDOWS: usize = 32;
+/// The first window that belongs to no register.
+pub const WINDOW_SHARED: usize = 8;
 
 /// Entries in the jump cache; a power of two.
 pub const JUMP_CACHE_SIZE: usize = 4096;

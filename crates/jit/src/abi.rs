@@ -21,11 +21,13 @@ pub mod access {
     /// A load whose value the same instruction stores again: all checks are those of the store.
     pub const FOR_WRITE: u32 = 1 << 9;
     /// Shift of the window's number.
-    pub const WINDOW_SHIFT: u32 = 12;
+    pub const WINDOW_SHIFT: u32 = 11;
+    /// The bits of the window's number after shifting.
+    pub const WINDOW: u32 = cpu::layout::WINDOWS as u32 - 1;
     /// Shift of the segment register's number.
     pub const SEG_SHIFT: u32 = 16;
-    /// The bits of a number after shifting.
-    pub const NUMBER: u32 = 0xf;
+    /// The bits of the segment register's number after shifting.
+    pub const SEG: u32 = 0xf;
 }
 
 /// The word that describes a string instruction to its helper.

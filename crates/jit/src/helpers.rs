@@ -89,7 +89,7 @@ extern "C" fn fill_window(state: *mut CpuState) {
     with_owner(state, Helper::FillWindow, |owner| {
         let (la, meta) = (owner.cpu.state.access_la, owner.cpu.state.access_meta);
         let write = meta & access::WRITE != 0;
-        let number = (meta >> access::WINDOW_SHIFT & access::NUMBER) as usize;
+        let number = (meta >> access::WINDOW_SHIFT & access::WINDOW) as usize;
         // A store over a page boundary makes both pages' checks before it sets a dirty bit in either.
         let user = owner.cpu.is_user();
         if write && let Err(exception) = owner.cpu.probe_linear(LinearAddr(la), size_of_access(meta), user) {
@@ -113,7 +113,7 @@ extern "C" fn fill_window(state: *mut CpuState) {
 extern "C" fn access_bus(state: *mut CpuState) {
     with_owner(state, Helper::Access, |owner| {
         let (off, meta) = (owner.cpu.state.access_la, owner.cpu.state.access_meta);
-        let seg = SegReg::ALL[(meta >> access::SEG_SHIFT & access::NUMBER).min(5) as usize];
+        let seg = SegReg::ALL[(meta >> access::SEG_SHIFT & access::SEG).min(5) as usize];
         let size = size_of_access(meta);
         let outcome = if meta & access::WRITE != 0 {
             let value = owner.cpu.state.access_value;

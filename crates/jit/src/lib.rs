@@ -21,6 +21,7 @@ mod strings;
 mod thunk;
 mod translate;
 mod unit;
+mod windows;
 
 pub use code::{CodeArena, GENERATIONS, Placed};
 pub use compile::{Compiler, Listing, OptLevel};

@@ -117,12 +117,11 @@ impl Translator<'_> {
 
     /// A memory operand as an address to access.
     pub(crate) fn address(&mut self, mem: &Mem) -> Address {
-        let window = match (mem.base, mem.index) {
-            (Some(base), _) => base.index(),
-            (None, Some(_)) => cpu::layout::WINDOW_INDEX,
-            (None, None) => cpu::layout::WINDOW_ABSOLUTE,
+        let window = match mem.base {
+            Some(base) => self.windows.of(base),
+            None => crate::windows::shared(mem.disp as u32 >> base::PAGE_SHIFT),
         };
-        Address { offset: self.effective_address(mem), seg: mem.seg, window: window as u32 }
+        Address { offset: self.effective_address(mem), seg: mem.seg, window }
     }
 
     /// The stack at `offset`.

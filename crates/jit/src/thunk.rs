@@ -120,7 +120,7 @@ global_asm!(
     "lea rdx, [rdi + rdx + {pages} + 8]",
     "mov eax, ecx",
     "shr eax, {number}",
-    "and eax, 0xf",
+    "and eax, {window}",
     "test ecx, {write}",
     "jz 4f",
     "add eax, {windows}",
@@ -158,6 +158,7 @@ global_asm!(
     entries = const PAGE_ENTRIES,
     write = const access::WRITE,
     number = const access::WINDOW_SHIFT,
+    window = const access::WINDOW,
     windows = const WINDOWS,
     read_windows = const offset_of!(CpuState, read_windows),
 );
@@ -166,6 +167,7 @@ thunk!("marq_thunk_fill", 0);
 // What the assembly above takes for granted.
 const _: () = {
     assert!(size_of::<Window>() == 24 && size_of::<PageEntry>() == 32);
+    assert!(WINDOWS.is_power_of_two() && access::WINDOW >> (access::SEG_SHIFT - access::WINDOW_SHIFT) == 0);
     assert!(offset_of!(Window, start) == 0 && offset_of!(Window, host) == 16);
     assert!(offset_of!(PageEntry, tag) == 0 && offset_of!(PageEntry, window) == 8);
     assert!(offset_of!(CpuState, write_windows) == offset_of!(CpuState, read_windows) + 24 * WINDOWS);

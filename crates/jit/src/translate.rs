@@ -22,6 +22,7 @@ use crate::flags::{FLAGS, FlagState};
 use crate::guards::{Guards, plan};
 use crate::liveness::{Liveness, Wanted, analyse, may_leave};
 use crate::unit::{Exit, Site, SiteKind, UnitCounts, UnitRequest};
+use crate::windows::Windows;
 
 /// Offsets of state fields that translated code uses.
 pub mod offset {
@@ -107,6 +108,8 @@ pub struct Translator<'a> {
     pub(crate) dirty: u8,
     /// The block loops to itself: it keeps the registers that it changes, and stores them where it is left.
     keeps: bool,
+    /// Which window an address in a register is tried in.
+    pub(crate) windows: Windows,
     /// Registers that the unit touches.
     used: u8,
     /// EIP of the instruction being translated, and of the next.
@@ -200,6 +203,7 @@ impl<'a> Translator<'a> {
             flags: FlagState::Memory(0),
             dirty: 0,
             keeps: false,
+            windows: Windows::default(),
             used: 0,
             eip: request.entry,
             next: request.entry,
@@ -314,6 +318,7 @@ impl<'a> Translator<'a> {
         self.dirty = if self.keeps { insns.iter().fold(0, written) } else { 0 };
         let after: Vec<Wanted> = self.live.after[&eip].clone();
         self.executed = 0;
+        self.windows = Windows::default();
         self.insn_number = 0;
         if self.request.counted {
             self.count_block();
@@ -340,6 +345,7 @@ impl<'a> Translator<'a> {
                 return;
             }
             self.insn(insn);
+            self.windows.after(*at, insn);
             self.executed += 1;
             if self.check_leave {
                 self.leave_if_asked();
