@@ -7,7 +7,7 @@ use std::fmt;
 
 use iced_x86::{Decoder, DecoderError, DecoderOptions, Instruction, OpKind};
 
-use crate::insn::{FlagEffects, Gpr, Insn, Mem, Operand, Reg, Rep, SegReg, Width};
+use crate::insn::{Cond, FlagEffects, Gpr, Insn, Mem, Operand, Reg, Rep, SegReg, Width};
 use crate::op::Op;
 use crate::registers;
 use crate::shape::{Entry, Shape, flag_effects};
@@ -71,7 +71,42 @@ pub fn decode(bytes: &[u8], eip: u32, mode: DecodeMode) -> Result<Insn, DecodeEr
     if raw.len() == MAX_LEN && raw.is_invalid() && runs_past_the_end(window, bitness) {
         return Err(DecodeError::TooLong);
     }
-    Ok(compact(&raw, &Prefixes::scan(window, mode), window))
+    let mut insn = BLANK;
+    compact(&mut insn, &raw, &Prefixes::scan(window, mode), window);
+    Ok(insn)
+}
+
+/// Appends the instructions that follow one another from the start of `bytes`, which stand at `eip`, to `insns`, up
+/// to the first of which `goes_on` is false. Returns their length in bytes.
+///
+/// Ends before what is no instruction of this processor or is not wholly there; [`decode`] says which.
+pub fn decode_run(
+    bytes: &[u8],
+    eip: u32,
+    mode: DecodeMode,
+    insns: &mut Vec<Insn>,
+    goes_on: impl Fn(&Insn) -> bool,
+) -> usize {
+    let bitness = if mode.code32 { 32 } else { 16 };
+    let mut decoder = Decoder::try_with_ip(bitness, bytes, u64::from(eip), OPTIONS);
+    let decoder = decoder.as_mut().expect("the bitness is 16 or 32, and a slice does not wrap");
+    let mut raw = Instruction::default();
+    let mut done = 0;
+    loop {
+        decoder.decode_out(&mut raw);
+        if raw.is_invalid() {
+            return done;
+        }
+        let window = &bytes[done..done + raw.len()];
+        done += raw.len();
+        // Made where it stays: a copy of what was just written in small parts is slow.
+        insns.push(BLANK);
+        let Some(insn) = insns.last_mut() else { return done };
+        compact(insn, &raw, &Prefixes::scan(window, mode), window);
+        if !goes_on(insn) {
+            return done;
+        }
+    }
 }
 
 /// Whether an instruction that fills the window is longer than it, rather than 15 bytes of an undefined one.
@@ -154,63 +189,72 @@ impl Prefixes {
     }
 }
 
-/// The instruction that iced decoded from `window`.
-fn compact(raw: &Instruction, prefixes: &Prefixes, window: &[u8]) -> Insn {
+/// What decoding begins with.
+const BLANK: Insn = Insn {
+    op: Op::Invalid,
+    len: 0,
+    cond: Cond::O,
+    width: Width::B4,
+    op_size: Width::B4,
+    addr_size: Width::B4,
+    rep: Rep::None,
+    lock: false,
+    string_seg: SegReg::Ds,
+    operands: [Operand::None; 3],
+    flags: FlagEffects { read: 0, written: 0, undefined: 0 },
+};
+
+/// Makes of `insn`, which is blank, the instruction that iced decoded from `window`.
+fn compact(insn: &mut Insn, raw: &Instruction, prefixes: &Prefixes, window: &[u8]) {
     let entry = Entry::of(raw.code());
-    let mut insn = Insn {
-        op: entry.op,
-        len: raw.len() as u8,
-        cond: entry.cond,
-        width: prefixes.op_size,
-        op_size: prefixes.op_size,
-        addr_size: prefixes.addr_size,
-        rep: Rep::None,
-        lock: raw.has_lock_prefix(),
-        string_seg: SegReg::Ds,
-        operands: [Operand::None; 3],
-        flags: entry.flags,
-    };
+    insn.op = entry.op;
+    insn.len = raw.len() as u8;
+    insn.cond = entry.cond;
+    insn.width = prefixes.op_size;
+    insn.op_size = prefixes.op_size;
+    insn.addr_size = prefixes.addr_size;
+    insn.lock = raw.has_lock_prefix();
+    insn.flags = entry.flags;
     match entry.shape {
-        Shape::First | Shape::NoAccess => list(&mut insn, raw, entry),
+        Shape::First | Shape::NoAccess => list(insn, raw, entry),
         Shape::Second => {
-            list(&mut insn, raw, entry);
+            list(insn, raw, entry);
             insn.width = width(insn.operands[1]).unwrap_or(insn.op_size);
         }
         Shape::OpSize => {
-            list(&mut insn, raw, entry);
+            list(insn, raw, entry);
             insn.width = insn.op_size;
         }
         Shape::Bytes => {
-            list(&mut insn, raw, entry);
+            list(insn, raw, entry);
             insn.width = Width::B1;
         }
         Shape::Selectors => {
-            list(&mut insn, raw, entry);
+            list(insn, raw, entry);
             insn.operands = insn.operands.map(low16);
             insn.width = Width::B2;
         }
         Shape::SelectorSource => {
-            list(&mut insn, raw, entry);
+            list(insn, raw, entry);
             insn.operands[1] = low16(insn.operands[1]);
         }
         Shape::Shift => {
-            list(&mut insn, raw, entry);
-            shift_flags(&mut insn, raw);
+            list(insn, raw, entry);
+            shift_flags(insn, raw);
         }
-        Shape::Control => control(&mut insn, raw, entry),
+        Shape::Control => control(insn, raw, entry),
         Shape::Hint => {
-            list(&mut insn, raw, entry);
+            list(insn, raw, entry);
             insn.operands[1] = Operand::None;
         }
         Shape::Hidden => insn.lock = false,
-        Shape::String => string(&mut insn, raw, entry, prefixes),
+        Shape::String => string(insn, raw, entry, prefixes),
         Shape::Enter => {
             insn.operands[0] = Operand::Imm(u32::from(raw.immediate16()));
             insn.operands[1] = Operand::Imm(u32::from(raw.immediate8_2nd() & 31));
         }
-        Shape::Fpu => fpu(&mut insn, raw, entry, &window[prefixes.len..]),
+        Shape::Fpu => fpu(insn, raw, entry, &window[prefixes.len..]),
     }
-    insn
 }
 
 /// Fills in the operands that iced lists, and the first one's width.

@@ -11,6 +11,6 @@ pub mod op;
 mod registers;
 mod shape;
 
-pub use decode::{DecodeError, DecodeMode, decode};
+pub use decode::{DecodeError, DecodeMode, decode, decode_run};
 pub use insn::{Cond, FlagEffects, Gpr, Insn, Mem, Operand, Reg, Rep, SegReg, Width};
 pub use op::Op;

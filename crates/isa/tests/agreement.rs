@@ -8,7 +8,9 @@ mod sweep;
 use std::fmt;
 
 use iced_x86::{Instruction, OpKind, Register};
-use marquetry_isa::{DecodeError, DecodeMode, Gpr, Insn, Mem, Op, Operand, Reg, Rep, SegReg, Width, decode};
+use marquetry_isa::{
+    DecodeError, DecodeMode, Gpr, Insn, Mem, Op, Operand, Reg, Rep, SegReg, Width, decode, decode_run,
+};
 use proptest::prelude::*;
 
 fn gpr(register: Register) -> Gpr {
@@ -301,6 +303,25 @@ proptest! {
             for cut in 0..len {
                 prop_assert_eq!(decode(&bytes[..cut], eip, mode), Err(DecodeError::TooShort));
             }
+        }
+    }
+
+    /// A run is what decoding one instruction after the other gives, up to the first that is none or is cut.
+    #[test]
+    fn a_run_is_its_instructions(pieces in proptest::collection::vec(code(), 1..6), eip: u32, code32: bool) {
+        let (bytes, mode) = (pieces.concat(), DecodeMode { code32 });
+        let mut insns = Vec::new();
+        let len = decode_run(&bytes, eip, mode, &mut insns, |insn| insn.op != Op::Jmp);
+        let mut done = 0;
+        for (n, insn) in insns.iter().enumerate() {
+            prop_assert_eq!(decode(&bytes[done..], eip.wrapping_add(done as u32), mode), Ok(*insn));
+            prop_assert!(insn.op != Op::Jmp || n + 1 == insns.len());
+            done += usize::from(insn.len);
+        }
+        prop_assert_eq!(len, done);
+        if insns.last().is_none_or(|insn| insn.op != Op::Jmp) {
+            let rest = decode(&bytes[done..], eip.wrapping_add(done as u32), mode);
+            prop_assert!(rest.is_err() || rest.is_ok_and(|insn| insn.op == Op::Invalid));
         }
     }
 
