@@ -151,9 +151,15 @@ fn unpatched(state: &CpuState, kind: u32, width: u32) -> u32 {
 }
 
 /// Writes the arithmetic flags into EFLAGS, so that `cc_op == CcOp::EFLAGS` afterwards.
+#[inline]
 pub fn materialize(state: &mut CpuState) {
     if state.cc_op != CcOp::EFLAGS {
-        state.eflags = state.eflags & !eflags::STATUS | status(state);
-        state.cc_op = CcOp::EFLAGS;
+        derive(state);
     }
+}
+
+#[cold]
+fn derive(state: &mut CpuState) {
+    state.eflags = state.eflags & !eflags::STATUS | status(state);
+    state.cc_op = CcOp::EFLAGS;
 }

@@ -145,6 +145,7 @@ impl Cpu {
 
     /// Whether memory accesses are checked with user rights now.
     #[must_use]
+    #[inline]
     pub fn is_user(&self) -> bool {
         self.state.cpl == 3
     }

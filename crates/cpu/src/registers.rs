@@ -7,17 +7,20 @@ use crate::{Cpu, eflags, flags};
 impl Cpu {
     /// A general-purpose register, 32 bits.
     #[must_use]
+    #[inline]
     pub fn gpr32(&self, gpr: Gpr) -> u32 {
         self.state.gpr[gpr.index()] as u32
     }
 
     /// Sets a general-purpose register, 32 bits.
+    #[inline]
     pub fn set_gpr32(&mut self, gpr: Gpr, value: u32) {
         self.state.gpr[gpr.index()] = u64::from(value);
     }
 
     /// A register operand, zero-extended.
     #[must_use]
+    #[inline]
     pub fn reg(&self, reg: Reg) -> u32 {
         let full = self.gpr32(reg.gpr);
         match (reg.width, reg.high) {
@@ -29,6 +32,7 @@ impl Cpu {
     }
 
     /// Sets a register operand; the rest of the full register stays.
+    #[inline]
     pub fn set_reg(&mut self, reg: Reg, value: u32) {
         let full = self.gpr32(reg.gpr);
         let merged = match (reg.width, reg.high) {
@@ -41,12 +45,14 @@ impl Cpu {
     }
 
     /// EFLAGS with the arithmetic flags derived.
+    #[inline]
     pub fn eflags(&mut self) -> u32 {
         flags::materialize(&mut self.state);
         self.state.eflags
     }
 
     /// Sets the flags in `mask` to those in `value`; the arithmetic flags are derived first.
+    #[inline]
     pub fn set_status(&mut self, mask: u32, value: u32) {
         flags::materialize(&mut self.state);
         self.state.eflags = self.state.eflags & !mask | value & mask | eflags::FIXED;
@@ -54,6 +60,7 @@ impl Cpu {
 
     /// Offset of a memory operand inside its segment (SDM Vol. 1 3.7.5), wrapped to the address size.
     #[must_use]
+    #[inline]
     pub fn effective_address(&self, mem: &Mem, addr_size: Width) -> u32 {
         let base = mem.base.map_or(0, |gpr| self.gpr32(gpr));
         let index = mem.index.map_or(0, |gpr| self.gpr32(gpr) << mem.scale);

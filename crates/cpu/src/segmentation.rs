@@ -32,6 +32,7 @@ pub(crate) const fn within_limit(segment: &Segment, off: u32, bytes: u32) -> boo
 }
 
 /// Linear address of `off` in `segment`.
+#[inline]
 pub(crate) const fn linear(segment: &Segment, off: u32) -> LinearAddr {
     LinearAddr(segment.base as u32).wrapping_add(off)
 }

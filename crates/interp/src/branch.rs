@@ -15,12 +15,14 @@ use crate::stack;
 ///
 /// # Errors
 /// #GP(0).
+#[inline]
 fn checked(cpu: &Cpu, insn: &Insn, target: u32) -> Result<u32, Exception> {
     let eip = truncate(target, insn.op_size);
     if eip > cpu.state.segs[SegReg::Cs.index()].limit { Err(Exception::Gp(0)) } else { Ok(eip) }
 }
 
 /// The target that operand 0 names or holds, checked.
+#[inline(always)]
 fn target(cpu: &mut Cpu, insn: &Insn) -> Result<u32, Exception> {
     let target = match insn.operand(0) {
         Operand::Target(target) => target,
@@ -37,6 +39,7 @@ fn target(cpu: &mut Cpu, insn: &Insn) -> Result<u32, Exception> {
 }
 
 /// Goes to the target of operand 0 if `taken`, else to `next`.
+#[inline]
 fn branch(cpu: &mut Cpu, insn: &Insn, next: u32, taken: bool) -> Result<(), Exception> {
     cpu.state.eip = if taken { target(cpu, insn)? } else { next };
     Ok(())

@@ -121,6 +121,7 @@ pub fn cwd(cpu: &mut Cpu, insn: &Insn) {
 }
 
 /// Whether a condition holds (SDM Vol. 1 appendix B, table B-1).
+#[inline]
 pub fn condition(cpu: &mut Cpu, cond: Cond) -> bool {
     let flags = cpu.eflags();
     let set = |flag| flags & flag != 0;

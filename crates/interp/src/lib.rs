@@ -34,6 +34,7 @@ use isa::{Insn, Op, SegReg};
 /// What ended the instruction. The state is then as before it, EIP at the instruction; repeated string
 /// instructions keep the elements that completed.
 #[expect(clippy::too_many_lines, reason = "one arm for each operation, and each is one call")]
+#[inline(always)]
 pub fn step(cpu: &mut Cpu, insn: &Insn) -> Result<(), Trap> {
     let next = cpu.state.eip.wrapping_add(u32::from(insn.len));
     match insn.op {

@@ -21,7 +21,8 @@ pub fn xor(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
     binary(cpu, insn, |first, second| first ^ second)
 }
 
-fn binary(cpu: &mut Cpu, insn: &Insn, operation: fn(u32, u32) -> u32) -> Result<(), Exception> {
+#[inline(always)]
+fn binary(cpu: &mut Cpu, insn: &Insn, operation: impl Fn(u32, u32) -> u32) -> Result<(), Exception> {
     let second = operand::read(cpu, insn, 1)?;
     let result = operand::modify(cpu, insn, |first| {
         let result = operation(first, second);

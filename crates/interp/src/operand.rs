@@ -5,6 +5,7 @@ use cpu::{Cpu, Exception};
 use isa::{Gpr, Insn, Mem, Operand, Reg, SegReg, Width};
 
 /// AL, AX or EAX.
+#[inline]
 pub fn accumulator(width: Width) -> Reg {
     Reg { gpr: Gpr::Eax, width, high: false }
 }
@@ -18,6 +19,7 @@ pub fn accumulator_high(width: Width) -> Reg {
 }
 
 /// The low `width` of a value.
+#[inline]
 pub fn truncate(value: u32, width: Width) -> u32 {
     match width {
         Width::B1 => value & 0xff,
@@ -27,6 +29,7 @@ pub fn truncate(value: u32, width: Width) -> u32 {
 }
 
 /// The value of the two's-complement number in the low `width` bits.
+#[inline]
 pub fn signed(value: u32, width: Width) -> i64 {
     match width {
         Width::B1 => i64::from(value as u8 as i8),
@@ -36,6 +39,7 @@ pub fn signed(value: u32, width: Width) -> i64 {
 }
 
 /// An offset after adding `delta`, wrapped to the address size (SDM Vol. 1 3.7.5).
+#[inline]
 pub fn advance(off: u32, delta: u32, addr_size: Width) -> u32 {
     truncate(off.wrapping_add(delta), addr_size)
 }
@@ -58,6 +62,7 @@ impl Place {
     ///
     /// # Errors
     /// [`MALFORMED`].
+    #[inline]
     pub fn of(cpu: &Cpu, insn: &Insn, n: usize) -> Result<Self, Exception> {
         match insn.operand(n) {
             Operand::Reg(reg) => Ok(Self::Reg(reg)),
@@ -79,6 +84,7 @@ impl Place {
     ///
     /// # Errors
     /// Those of a load.
+    #[inline]
     pub fn load(self, cpu: &mut Cpu) -> Result<u32, Exception> {
         match self {
             Self::Reg(reg) => Ok(cpu.reg(reg)),
@@ -90,6 +96,7 @@ impl Place {
     ///
     /// # Errors
     /// Those of a store.
+    #[inline]
     pub fn load_for_write(self, cpu: &mut Cpu) -> Result<u32, Exception> {
         match self {
             Self::Reg(reg) => Ok(cpu.reg(reg)),
@@ -101,6 +108,7 @@ impl Place {
     ///
     /// # Errors
     /// Those of a store.
+    #[inline]
     pub fn store(self, cpu: &mut Cpu, value: u32) -> Result<(), Exception> {
         match self {
             Self::Reg(reg) => {
@@ -116,10 +124,24 @@ impl Place {
 ///
 /// # Errors
 /// Those of a load.
+#[inline(always)]
 pub fn read(cpu: &mut Cpu, insn: &Insn, n: usize) -> Result<u32, Exception> {
-    if let Operand::Imm(value) = insn.operand(n) {
-        return Ok(truncate(value, insn.width));
+    match insn.operand(n) {
+        Operand::Imm(value) => Ok(truncate(value, insn.width)),
+        Operand::Reg(reg) => Ok(cpu.reg(reg)),
+        Operand::None
+        | Operand::Mem(_)
+        | Operand::Seg(_)
+        | Operand::Cr(_)
+        | Operand::Dr(_)
+        | Operand::Target(_)
+        | Operand::Far { .. } => load(cpu, insn, n),
     }
+}
+
+/// The value of operand `n`, memory.
+#[inline(never)]
+fn load(cpu: &mut Cpu, insn: &Insn, n: usize) -> Result<u32, Exception> {
     Place::of(cpu, insn, n)?.load(cpu)
 }
 
@@ -127,7 +149,18 @@ pub fn read(cpu: &mut Cpu, insn: &Insn, n: usize) -> Result<u32, Exception> {
 ///
 /// # Errors
 /// Those of a store.
+#[inline(always)]
 pub fn write(cpu: &mut Cpu, insn: &Insn, n: usize, value: u32) -> Result<(), Exception> {
+    if let Operand::Reg(reg) = insn.operand(n) {
+        cpu.set_reg(reg, value);
+        return Ok(());
+    }
+    store(cpu, insn, n, value)
+}
+
+/// Writes operand `n`, memory.
+#[inline(never)]
+fn store(cpu: &mut Cpu, insn: &Insn, n: usize, value: u32) -> Result<(), Exception> {
     Place::of(cpu, insn, n)?.store(cpu, value)
 }
 
@@ -135,7 +168,13 @@ pub fn write(cpu: &mut Cpu, insn: &Insn, n: usize, value: u32) -> Result<(), Exc
 ///
 /// # Errors
 /// Those of a store; nothing has changed then.
+#[inline(always)]
 pub fn modify<T>(cpu: &mut Cpu, insn: &Insn, change: impl FnOnce(u32) -> (u32, T)) -> Result<T, Exception> {
+    if let Operand::Reg(reg) = insn.operand(0) {
+        let (new, rest) = change(cpu.reg(reg));
+        cpu.set_reg(reg, new);
+        return Ok(rest);
+    }
     let place = Place::of(cpu, insn, 0)?;
     let (new, rest) = change(place.load_for_write(cpu)?);
     place.store(cpu, new)?;
@@ -146,6 +185,7 @@ pub fn modify<T>(cpu: &mut Cpu, insn: &Insn, change: impl FnOnce(u32) -> (u32, T
 ///
 /// # Errors
 /// [`MALFORMED`].
+#[inline]
 pub fn memory(cpu: &Cpu, insn: &Insn, n: usize) -> Result<(Mem, u32), Exception> {
     match insn.operand(n) {
         Operand::Mem(mem) => Ok((mem, cpu.effective_address(&mem, insn.addr_size))),
@@ -164,6 +204,7 @@ pub fn memory(cpu: &Cpu, insn: &Insn, n: usize) -> Result<(Mem, u32), Exception>
 ///
 /// # Errors
 /// [`MALFORMED`].
+#[inline]
 pub fn register(insn: &Insn, n: usize) -> Result<Reg, Exception> {
     match insn.operand(n) {
         Operand::Reg(reg) => Ok(reg),
@@ -179,6 +220,7 @@ pub fn register(insn: &Insn, n: usize) -> Result<Reg, Exception> {
 }
 
 /// The immediate operand `n`; 0 when there is none.
+#[inline]
 pub fn immediate(insn: &Insn, n: usize) -> u32 {
     match insn.operand(n) {
         Operand::Imm(value) => value,
