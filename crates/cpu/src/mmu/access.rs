@@ -15,6 +15,7 @@ impl Cpu {
     ///
     /// # Errors
     /// #GP(0) or #SS(0) by the segment's checks, then #PF.
+    #[inline]
     pub fn load(&mut self, seg: SegReg, off: u32, size: AccessSize) -> Result<u64, Exception> {
         let la = self.check_segment(seg, off, size, false)?;
         self.load_linear(la, size, self.is_user())
@@ -24,6 +25,7 @@ impl Cpu {
     ///
     /// # Errors
     /// As [`Cpu::store`].
+    #[inline]
     pub fn load_for_write(&mut self, seg: SegReg, off: u32, size: AccessSize) -> Result<u64, Exception> {
         let la = self.check_segment(seg, off, size, true)?;
         self.probe_linear(la, size, self.is_user())?;
@@ -34,6 +36,7 @@ impl Cpu {
     ///
     /// # Errors
     /// #GP(0) or #SS(0) by the segment's checks, then #PF; nothing is stored then.
+    #[inline]
     pub fn store(&mut self, seg: SegReg, off: u32, size: AccessSize, value: u64) -> Result<(), Exception> {
         let la = self.check_segment(seg, off, size, true)?;
         self.store_linear(la, size, value, self.is_user())
@@ -52,9 +55,12 @@ impl Cpu {
     ///
     /// # Errors
     /// #PF of the first byte that may not be written.
+    #[inline]
     pub fn probe_linear(&mut self, la: LinearAddr, size: AccessSize, user: bool) -> Result<(), Exception> {
         let intent = Intent { write: true, user };
-        self.translate(la, intent, false)?;
+        if self.mmu.direct_page(la, intent) == 0 {
+            self.translate(la, intent, false)?;
+        }
         if let Some(second) = crossing(la, size) {
             self.translate(second, intent, false)?;
         }
@@ -65,8 +71,19 @@ impl Cpu {
     ///
     /// # Errors
     /// #PF.
+    #[inline]
     pub fn load_linear(&mut self, la: LinearAddr, size: AccessSize, user: bool) -> Result<u64, Exception> {
         let intent = Intent { write: false, user };
+        let host = self.mmu.direct_page(la, intent);
+        if host != 0 && crossing(la, size).is_none() {
+            return Ok(host_load(host, la.page_offset(), size));
+        }
+        self.load_slowly(la, size, intent)
+    }
+
+    /// Not by one entry of the TLB.
+    #[cold]
+    fn load_slowly(&mut self, la: LinearAddr, size: AccessSize, intent: Intent) -> Result<u64, Exception> {
         let entry = self.translate(la, intent, true)?;
         if let Some(second) = crossing(la, size) {
             let upper = self.translate(second, intent, true)?;
@@ -82,6 +99,7 @@ impl Cpu {
     ///
     /// # Errors
     /// #PF; nothing is stored and no dirty bit set then.
+    #[inline]
     pub fn store_linear(
         &mut self,
         la: LinearAddr,
@@ -90,6 +108,24 @@ impl Cpu {
         user: bool,
     ) -> Result<(), Exception> {
         let intent = Intent { write: true, user };
+        let host = self.mmu.direct_page(la, intent);
+        if host != 0 && crossing(la, size).is_none() {
+            host_store(host, la.page_offset(), size, value);
+            self.mmu.watch.stored(host);
+            return Ok(());
+        }
+        self.store_slowly(la, size, value, intent)
+    }
+
+    /// Not by one entry of the TLB.
+    #[cold]
+    fn store_slowly(
+        &mut self,
+        la: LinearAddr,
+        size: AccessSize,
+        value: u64,
+        intent: Intent,
+    ) -> Result<(), Exception> {
         if let Some(second) = crossing(la, size) {
             self.translate(la, intent, false)?;
             let upper = self.translate(second, intent, true)?;
@@ -100,6 +136,7 @@ impl Cpu {
         let entry = self.translate(la, intent, true)?;
         if entry.write != 0 {
             host_store(entry.write, la.page_offset(), size, value);
+            self.mmu.watch.stored(entry.write);
         } else {
             self.bus_write(PhysAddr(entry.phys.0 + u64::from(la.page_offset())), size, value);
         }
@@ -123,6 +160,7 @@ impl Cpu {
     /// Reads physical memory on the guest's behalf, devices included.
     fn bus_read(&mut self, pa: PhysAddr, size: AccessSize) -> u64 {
         self.mmu.stats.bus_accesses += 1;
+        self.mmu.watch.changed();
         self.publish_time();
         let view = Arc::clone(self.mmu.view());
         let (value, _outcome) = view.dispatch_read(pa.0, size, Row::Cpu, &mut AccessCx::cpu());
@@ -133,6 +171,7 @@ impl Cpu {
     /// Writes physical memory on the guest's behalf, see [`Cpu::bus_read`].
     fn bus_write(&mut self, pa: PhysAddr, size: AccessSize, value: u64) {
         self.mmu.stats.bus_accesses += 1;
+        self.mmu.watch.changed();
         self.publish_time();
         let view = Arc::clone(self.mmu.view());
         let _outcome = view.dispatch_write(pa.0, size, value, Row::Cpu, &mut AccessCx::cpu());
@@ -141,6 +180,7 @@ impl Cpu {
 }
 
 /// First byte of the second page when the access crosses into one.
+#[inline]
 fn crossing(la: LinearAddr, size: AccessSize) -> Option<LinearAddr> {
     let over = u64::from(la.page_offset()) + size.bytes() > base::PAGE_SIZE;
     over.then(|| LinearAddr((la.0 | base::PAGE_MASK as u32).wrapping_add(1)))

@@ -10,6 +10,7 @@ mod groups;
 mod paging;
 #[expect(unsafe_code, reason = "loads from and stores to guest memory by host address")]
 mod tlb;
+mod watch;
 mod windows;
 
 use std::sync::Arc;
@@ -45,6 +46,7 @@ pub struct Mmu {
     port_view: Arc<FlatView>,
     code_writes: Arc<CodeWrites>,
     tlb: Tlb,
+    watch: watch::CodeWatch,
     paging: paging::PagingMode,
     /// A walk has replaced a translation by another: the page tables were changed without a flush.
     remapped: bool,
@@ -65,6 +67,7 @@ impl Mmu {
             port_view,
             code_writes,
             tlb: Tlb::new(),
+            watch: watch::CodeWatch::new(),
             paging: paging::PagingMode::default(),
             remapped: false,
             large_pages: false,
@@ -117,6 +120,7 @@ impl Mmu {
 
     /// Reads a port the way hardware does: an unaligned or wide access may reach several devices.
     pub fn port_read(&mut self, port: IoPort, size: AccessSize) -> u32 {
+        self.watch.changed();
         let mut cx = AccessCx::cpu();
         let view = Arc::clone(&self.port_view);
         view.dispatch_read(u64::from(port.0), size, Row::ByteCopy, &mut cx).0 as u32
@@ -124,6 +128,7 @@ impl Mmu {
 
     /// Writes a port, see [`Mmu::port_read`].
     pub fn port_write(&mut self, port: IoPort, size: AccessSize, value: u32) {
+        self.watch.changed();
         let mut cx = AccessCx::cpu();
         let view = Arc::clone(&self.port_view);
         let _outcome = view.dispatch_write(u64::from(port.0), size, u64::from(value), Row::ByteCopy, &mut cx);

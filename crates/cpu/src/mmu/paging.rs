@@ -70,6 +70,7 @@ impl Cpu {
     ///
     /// # Errors
     /// #PF.
+    #[inline]
     pub(super) fn translate(
         &mut self,
         la: LinearAddr,
@@ -110,7 +111,19 @@ impl Cpu {
 }
 
 impl Mmu {
+    /// Host address of the page of `la` when the TLB lets the access go straight there; 0 otherwise.
+    #[inline]
+    pub(super) fn direct_page(&self, la: LinearAddr, intent: Intent) -> u64 {
+        match self.tlb.lookup(la.page()) {
+            Some(entry) if !entry.allows(intent.write, intent.user) => 0,
+            Some(entry) if intent.write => entry.write,
+            Some(entry) => entry.read,
+            None => 0,
+        }
+    }
+
     /// Walks the tables and enters the result.
+    #[cold]
     fn fill(&mut self, la: LinearAddr, intent: Intent, commit: bool) -> Result<TlbEntry, Exception> {
         let (frame, rights) = if self.paging.on {
             self.walk(la, intent, commit)?
@@ -126,6 +139,7 @@ impl Mmu {
         let other = |old: &TlbEntry| old.phys != frame || old.rights & !rights != 0;
         self.remapped |= self.tlb.lookup(la.page()).is_some_and(other);
         self.tlb.insert(la, entry);
+        self.watch.changed();
         Ok(entry)
     }
 

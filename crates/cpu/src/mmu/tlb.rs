@@ -45,6 +45,7 @@ impl TlbEntry {
     const EMPTY: Self = Self { tag: u64::MAX, phys: PhysAddr(0), read: 0, write: 0, rights: 0 };
 
     /// Whether the page may be accessed so.
+    #[inline]
     pub fn allows(&self, write: bool, user: bool) -> bool {
         let needed = match (write, user) {
             (false, false) => return true,
@@ -70,11 +71,13 @@ impl Tlb {
         Self { entries, groups: Groups::new(), generation: 0 }
     }
 
+    #[inline]
     fn tag(&self, page: u32) -> u64 {
         u64::from(self.generation) << 32 | u64::from(page)
     }
 
     /// The entry of linear page `page`.
+    #[inline]
     pub fn lookup(&self, page: u32) -> Option<&TlbEntry> {
         let entry = &self.entries[page as usize % ENTRIES];
         (entry.tag == self.tag(page)).then_some(entry)
@@ -184,6 +187,7 @@ impl Tlb {
 }
 
 /// Loads from host memory of a TLB entry.
+#[inline]
 pub fn host_load(page: u64, offset: u32, size: AccessSize) -> u64 {
     debug_assert!(page != 0 && u64::from(offset) + size.bytes() <= base::PAGE_SIZE);
     let host = (page + u64::from(offset)) as *const u8;
@@ -200,6 +204,7 @@ pub fn host_load(page: u64, offset: u32, size: AccessSize) -> u64 {
 }
 
 /// Stores to host memory of a TLB entry.
+#[inline]
 pub fn host_store(page: u64, offset: u32, size: AccessSize, value: u64) {
     debug_assert!(page != 0 && u64::from(offset) + size.bytes() <= base::PAGE_SIZE);
     let host = (page + u64::from(offset)) as *mut u8;
@@ -216,6 +221,7 @@ pub fn host_store(page: u64, offset: u32, size: AccessSize, value: u64) {
 }
 
 /// Copies bytes out of one host page of a TLB entry.
+#[inline]
 pub fn host_copy(page: u64, offset: u32, bytes: &mut [u8]) {
     debug_assert!(page != 0 && u64::from(offset) + bytes.len() as u64 <= base::PAGE_SIZE);
     // SAFETY: as in `host_load`; the destination is a distinct Rust buffer.
