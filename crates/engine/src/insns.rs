@@ -5,15 +5,74 @@
 
 use base::LinearAddr;
 use cpu::{Cpu, Exception};
-use isa::{DecodeError, DecodeMode, Insn, decode};
+use isa::{DecodeError, DecodeMode, Insn, Op, decode};
 
 const ENTRIES: usize = 4096;
+
+/// Longest instruction in bytes.
+const MAX_LEN: usize = 15;
+
+/// The low bytes of a word, by their number.
+const LOW: [u128; 16] = {
+    let mut masks = [0; 16];
+    let mut len = 1;
+    while len < masks.len() {
+        masks[len] = u128::MAX >> (128 - 8 * len);
+        len += 1;
+    }
+    masks
+};
+
+/// Where an instruction is fetched from.
+#[derive(Clone, Copy)]
+struct Place {
+    eip: u32,
+    la: LinearAddr,
+    /// Bytes that the segment holds behind the first.
+    behind: u32,
+    code32: bool,
+}
+
+impl Place {
+    /// CS:EIP.
+    ///
+    /// # Errors
+    /// #GP(0) past the segment limit.
+    fn of(cpu: &Cpu) -> Result<Self, Exception> {
+        let eip = cpu.state.eip;
+        let cs = &cpu.state.segs[isa::SegReg::Cs.index()];
+        let behind = cs.limit.checked_sub(eip).ok_or(Exception::Gp(0))?;
+        let la = LinearAddr((cs.base as u32).wrapping_add(eip));
+        Ok(Self { eip, la, behind, code32: cs.attrs & cpu::attr::DB != 0 })
+    }
+
+    /// How many of `len` bytes the segment holds.
+    fn within(self, len: usize) -> usize {
+        len.min((self.behind as usize).saturating_add(1))
+    }
+
+    /// Its place in the cache.
+    fn index(self) -> usize {
+        (self.eip ^ self.eip >> base::PAGE_SHIFT) as usize % ENTRIES
+    }
+}
 
 #[derive(Clone, Copy)]
 struct Entry {
     bytes: u128,
     eip: u32,
-    insn: Option<Insn>,
+    code32: bool,
+    insn: Insn,
+}
+
+impl Entry {
+    /// Whether it is of `place`, and what there is of it among the first `len` bytes is the same.
+    fn matches(&self, place: Place, word: u128, len: usize) -> bool {
+        let len = len.min(usize::from(self.insn.len));
+        self.eip == place.eip
+            && self.code32 == place.code32
+            && (self.bytes ^ word) & LOW[len % LOW.len()] == 0
+    }
 }
 
 /// A direct-mapped cache of decoded instructions.
@@ -21,76 +80,90 @@ pub struct InsnCache {
     entries: Box<[Entry]>,
 }
 
-/// The low `len` bytes.
-fn mask(len: u8) -> u128 {
-    u128::MAX >> (128 - 8 * u32::from(len))
-}
-
 impl InsnCache {
     pub fn new() -> Self {
-        Self { entries: vec![Entry { bytes: 0, eip: 0, insn: None }; ENTRIES].into_boxed_slice() }
+        let insn = decode(&[0x90], 0, DecodeMode { code32: true }).expect("NOP is whole");
+        // None of these EIPs belongs where it stands.
+        let vacant = |n: u32| Entry { bytes: 0, eip: n ^ 1, code32: true, insn };
+        Self { entries: (0..ENTRIES as u32).map(vacant).collect() }
     }
 
     /// The instruction at CS:EIP.
     ///
     /// # Errors
     /// #GP(0) past the segment limit or 15 bytes, #PF.
-    pub fn fetch(&mut self, cpu: &mut Cpu) -> Result<Insn, Exception> {
-        let eip = cpu.state.eip;
-        let cs = &cpu.state.segs[isa::SegReg::Cs.index()];
-        if eip > cs.limit {
-            return Err(Exception::Gp(0));
+    pub fn fetch(&mut self, cpu: &mut Cpu) -> Result<&Insn, Exception> {
+        let place = Place::of(cpu)?;
+        match cpu.fetch_word(place.la)? {
+            Some(word) if self.entries[place.index()].matches(place, word, MAX_LEN) => {}
+            Some(word) => self.decode(place, &word.to_le_bytes()[..MAX_LEN]).map_err(|_| Exception::Gp(0))?,
+            None => self.fetch_in_pieces(cpu, place)?,
         }
-        let (la, limit, code32) =
-            (LinearAddr((cs.base as u32).wrapping_add(eip)), cs.limit, cs.attrs & cpu::attr::DB != 0);
-        let Some(word) = cpu.fetch_word(la)? else { return decode_slowly(cpu, la, (eip, limit), code32) };
-        let entry = &mut self.entries[eip as usize % ENTRIES];
-        if let Some(insn) = entry.insn
-            && entry.eip == eip
-            && code32
-            && (entry.bytes ^ word) & mask(insn.len) == 0
-        {
-            return Ok(insn);
+        let insn = &self.entries[place.index()].insn;
+        if u32::from(insn.len) - 1 > place.behind { Err(Exception::Gp(0)) } else { Ok(insn) }
+    }
+
+    /// Enters the instruction at `place`, near the end of a page or outside plain memory.
+    #[cold]
+    fn fetch_in_pieces(&mut self, cpu: &mut Cpu, place: Place) -> Result<(), Exception> {
+        let mut bytes = [0; MAX_LEN];
+        let len = place.within(cpu.fetch_here(place.la, &mut bytes)?);
+        // The next page is read only if the instruction reaches into it.
+        match self.decode(place, &bytes[..len]) {
+            Ok(()) => return Ok(()),
+            Err(DecodeError::TooLong) => return Err(Exception::Gp(0)),
+            Err(DecodeError::TooShort) => {}
         }
-        let bytes = word.to_le_bytes();
-        let insn = match decode(&bytes[..15], eip, DecodeMode { code32 }) {
-            Ok(insn) => insn,
-            Err(DecodeError::TooShort | DecodeError::TooLong) => return Err(Exception::Gp(0)),
-        };
-        if eip.checked_add(u32::from(insn.len) - 1).is_none_or(|last| last > limit) {
-            return Err(Exception::Gp(0));
+        let (len, fault) = cpu.fetch(place.la, &mut bytes)?;
+        match self.decode(place, &bytes[..place.within(len)]) {
+            Ok(()) => Ok(()),
+            Err(DecodeError::TooLong) => Err(Exception::Gp(0)),
+            Err(DecodeError::TooShort) => {
+                Err(fault.filter(|_| len <= place.behind as usize).unwrap_or(Exception::Gp(0)))
+            }
         }
-        if code32 {
-            *entry = Entry { bytes: word, eip, insn: Some(insn) };
+    }
+
+    /// Enters the instruction that `code` begins with or is the beginning of, if it is not there.
+    fn decode(&mut self, place: Place, code: &[u8]) -> Result<(), DecodeError> {
+        let mut bytes = [0; 16];
+        bytes[..code.len()].copy_from_slice(code);
+        let word = u128::from_le_bytes(bytes);
+        let entry = &mut self.entries[place.index()];
+        if entry.insn.op != Op::Invalid && entry.matches(place, word, code.len()) {
+            return if usize::from(entry.insn.len) <= code.len() {
+                Ok(())
+            } else {
+                Err(DecodeError::TooShort)
+            };
         }
-        Ok(insn)
+        let Place { eip, code32, .. } = place;
+        let insn = decode(code, eip, DecodeMode { code32 })?;
+        *entry = Entry { bytes: word, eip, code32, insn };
+        Ok(())
     }
 }
 
-/// Near the end of a page, or outside plain memory.
-fn decode_slowly(
-    cpu: &mut Cpu,
-    la: LinearAddr,
-    (eip, limit): (u32, u32),
-    code32: bool,
-) -> Result<Insn, Exception> {
-    let mut bytes = [0; 15];
-    let inside = u64::from(limit) - u64::from(eip) + 1;
-    let within = |len: usize| len.min(usize::try_from(inside).unwrap_or(usize::MAX));
-    let len = within(cpu.fetch_here(la, &mut bytes)?);
-    // The next page is read only if the instruction reaches into it.
-    match decode(&bytes[..len], eip, DecodeMode { code32 }) {
-        Ok(insn) => return Ok(insn),
-        Err(DecodeError::TooLong) => return Err(Exception::Gp(0)),
-        Err(DecodeError::TooShort) => {}
-    }
-    let (len, fault) = cpu.fetch(la, &mut bytes)?;
-    let len = within(len);
-    match decode(&bytes[..len], eip, DecodeMode { code32 }) {
-        Ok(insn) => Ok(insn),
-        Err(DecodeError::TooLong) => Err(Exception::Gp(0)),
-        Err(DecodeError::TooShort) => {
-            Err(fault.filter(|_| (len as u64) < inside).unwrap_or(Exception::Gp(0)))
-        }
-    }
+/// Whether the instruction after such an operation may be elsewhere.
+pub fn ends_block(op: Op) -> bool {
+    matches!(
+        op,
+        Op::Jmp
+            | Op::Jcc
+            | Op::Call
+            | Op::Ret
+            | Op::Loop
+            | Op::Loope
+            | Op::Loopne
+            | Op::Jcxz
+            | Op::JmpFar
+            | Op::CallFar
+            | Op::RetFar
+            | Op::Int
+            | Op::Int1
+            | Op::Int3
+            | Op::Into
+            | Op::Iret
+            | Op::Hlt
+    )
 }

@@ -5,6 +5,7 @@
 //! changes. Invariant: no reachable translation covers a page whose binding differs from the one it was made
 //! under, or bytes that changed since.
 
+mod blocks;
 mod cache;
 mod cells;
 mod compile;

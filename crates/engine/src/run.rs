@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use base::{LinearAddr, PAGE_MASK, PhysAddr};
 use cpu::{CodePage, Cpu, Exception, Trap, eflags, flags, leave};
-use isa::{Insn, Op};
 use jit::abi::{SITE_LOOKUP, SITE_UNLINKED, status};
 use jit::{CodeArena, Compiler, Delegated, OptLevel, Owner, Site, SiteKind};
 use memory::{RamBlock, RamId};
 
+use crate::blocks::BlockCache;
 use crate::cache::{TranslationCache, UnitId};
 use crate::compile::Spot;
 use crate::config::{EngineConfig, JitMode};
 use crate::enter::enter;
-use crate::insns::InsnCache;
+use crate::insns::{InsnCache, ends_block};
 use crate::invalidate::DeltaMailbox;
 use crate::mode::ModeKey;
 use crate::platform::Platform;
@@ -67,7 +67,10 @@ pub struct Engine {
     interpreted_ops: Vec<i64>,
     slow_counts: BTreeMap<(RamId, u64), u32>,
     platform: Arc<dyn Platform>,
+    /// For instructions that are run alone.
     insns: InsnCache,
+    /// For those that are run one after another.
+    interpreted: BlockCache,
     counters: Box<[u16]>,
     contexts: HashMap<(ModeKey, u32), u32>,
     /// The slice ends at an exact instruction: what does not fit is interpreted.
@@ -111,6 +114,7 @@ impl Engine {
             slow_counts: BTreeMap::new(),
             platform,
             insns: InsnCache::new(),
+            interpreted: BlockCache::new(),
             counters: vec![0; COUNTERS].into_boxed_slice(),
             contexts: HashMap::new(),
             exact: false,
@@ -289,6 +293,7 @@ impl Engine {
 
     /// Runs until the slice ends or something asks for the run loop.
     fn slice(&mut self) -> Result<(), Stop> {
+        self.owner.cpu.code_changed();
         loop {
             self.install_finished();
             let state = &self.owner.cpu.state;
@@ -297,18 +302,18 @@ impl Engine {
             }
             let shadow = state.interrupt_shadow;
             let single_step = state.eflags & eflags::TF != 0;
-            if shadow || single_step || self.config.jit == JitMode::Off || !self.mode.translatable {
-                self.interpret_one()?;
-                if shadow || single_step {
-                    return Ok(());
-                }
+            if shadow || single_step {
+                return self.interpret_one();
+            }
+            if self.config.jit == JitMode::Off || !self.mode.translatable {
+                self.interpret(true)?;
                 continue;
             }
             match self.translation()? {
                 Some(id) if self.fits(id) => self.execute(id)?,
                 Some(_) if !self.exact => return Ok(()),
-                Some(_) => self.interpret_block()?,
-                None => self.interpret_block()?,
+                Some(_) => self.interpret(false)?,
+                None => self.interpret(false)?,
             }
         }
     }
@@ -416,6 +421,7 @@ impl Engine {
             let cell = unit.entry_cell;
             self.stats.entries += 1;
             enter(&mut self.owner, cell);
+            self.owner.cpu.code_changed();
             if self.owner.panicked {
                 return Err(Stop::Panicked(self.owner.cpu.state.eip));
             }
@@ -563,15 +569,55 @@ impl Engine {
         }
     }
 
-    /// Interprets until a branch has been run or something needs the run loop.
-    fn interpret_block(&mut self) -> Result<(), Stop> {
+    /// Interprets until something needs the run loop or, unless `beyond_branches`, a branch has been run.
+    fn interpret(&mut self, beyond_branches: bool) -> Result<(), Stop> {
         loop {
-            let branch = self.interpret_one_is_branch()?;
+            let branch = self.interpret_run()?;
             let state = &self.owner.cpu.state;
-            if branch || state.leave != 0 || state.halted || state.budget <= 0 || state.interrupt_shadow {
+            if branch && !beyond_branches
+                || state.leave != 0
+                || state.halted
+                || state.budget <= 0
+                || state.interrupt_shadow
+            {
                 return Ok(());
             }
         }
+    }
+
+    /// Interprets instructions that follow one another; whether control may have gone elsewhere after the last.
+    fn interpret_run(&mut self) -> Result<bool, Stop> {
+        let cpu = &mut self.owner.cpu;
+        flags::materialize(&mut cpu.state);
+        let insns = match self.interpreted.enter(cpu) {
+            Ok(insns) => insns,
+            Err(exception) => {
+                self.raise(exception)?;
+                return Ok(true);
+            }
+        };
+        let fits = cpu.state.budget >= insns.len() as i32;
+        let Some(last) =
+            insns.last().filter(|_| fits && !self.config.counted && cpu.state.eflags & eflags::TF == 0)
+        else {
+            return self.interpret_one_is_branch();
+        };
+        let (seen, branch) = (cpu.code_changes(), ends_block(last.op));
+        let mut done = 0;
+        for insn in insns {
+            if let Err(trap) = interp::step(cpu, insn) {
+                self.stats.interpreted += done;
+                self.finish(Err(trap))?;
+                return Ok(true);
+            }
+            cpu.state.budget -= 1;
+            done += 1;
+            if cpu.code_changes() != seen {
+                break;
+            }
+        }
+        self.stats.interpreted += done;
+        Ok(branch && done == insns.len() as u64)
     }
 
     fn interpret_one(&mut self) -> Result<(), Stop> {
@@ -591,12 +637,13 @@ impl Engine {
         };
         let shadow = std::mem::take(&mut cpu.state.interrupt_shadow);
         let step = cpu.state.eflags & eflags::TF != 0;
-        let outcome = interp::step(cpu, &insn);
+        let op = insn.op;
+        let outcome = interp::step(cpu, insn);
         if outcome.is_ok() {
             cpu.state.budget -= 1;
             self.stats.interpreted += 1;
             if self.config.counted {
-                self.interpreted_ops[insn.op as usize] += 1;
+                self.interpreted_ops[op as usize] += 1;
             }
         } else {
             cpu.state.interrupt_shadow = shadow;
@@ -606,7 +653,7 @@ impl Engine {
             self.owner.cpu.state.dr[6] |= 1 << 14;
             self.raise(Exception::Db)?;
         }
-        Ok(ends_block(&insn) || outcome.is_err())
+        Ok(ends_block(op) || outcome.is_err())
     }
 
     /// Delivers an exception to the guest.
@@ -636,30 +683,6 @@ impl Engine {
     }
 }
 
-/// Whether the next instruction may be elsewhere.
-fn ends_block(insn: &Insn) -> bool {
-    matches!(
-        insn.op,
-        Op::Jmp
-            | Op::Jcc
-            | Op::Call
-            | Op::Ret
-            | Op::Loop
-            | Op::Loope
-            | Op::Loopne
-            | Op::Jcxz
-            | Op::JmpFar
-            | Op::CallFar
-            | Op::RetFar
-            | Op::Int
-            | Op::Int1
-            | Op::Int3
-            | Op::Into
-            | Op::Iret
-            | Op::Hlt
-    )
-}
-
 /// The helper that runs one instruction of a unit in the interpreter.
 fn delegate(count: Arc<std::sync::atomic::AtomicU64>) -> jit::Delegate {
     let mut insns = InsnCache::new();
@@ -671,7 +694,7 @@ fn delegate(count: Arc<std::sync::atomic::AtomicU64>) -> jit::Delegate {
         };
         let next = cpu.state.eip.wrapping_add(u32::from(insn.len));
         count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        match interp::step(cpu, &insn) {
+        match interp::step(cpu, insn) {
             Ok(()) if cpu.state.eip == next => Delegated::Next,
             Ok(()) => Delegated::Elsewhere,
             Err(trap) => Delegated::Trap(trap),

@@ -60,7 +60,7 @@ impl Cpu {
     /// # Errors
     /// #PF.
     pub fn watch_code(&mut self, la: LinearAddr, bytes: &mut [u8]) -> Result<usize, Exception> {
-        let entry = self.mmu.translate(la, Intent { write: false, user: self.is_user() }, true)?;
+        let entry = self.translate(la, Intent { write: false, user: self.is_user() }, true)?;
         if entry.read == 0 || entry.read & base::PAGE_MASK != 0 {
             return Ok(0);
         }
