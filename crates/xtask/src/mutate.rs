@@ -1,7 +1,8 @@
 //! `mutate`: breaks the code in places drawn by a seed and counts which breaks the tests notice.
 //!
 //! `cargo-mutants` lists the possible breaks. They are made one at a time in a copy of the tree below `target/`:
-//! the tree itself is never touched. Every break is shown to the suites of [`SUITES`], in order, until one fails.
+//! the tree itself is never touched. Every break is shown to the suites of its row of [`PARTS`], in order, until one
+//! fails: few tests, chosen so that building and running them takes less than three minutes.
 //! (Its own filter by name does not hold back every kind of break, so the breaks are made here.)
 
 use std::path::{Path, PathBuf};
@@ -13,15 +14,56 @@ use serde::Deserialize;
 use crate::rng::Rng;
 use crate::{Outcome, shell};
 
-/// Where breaks are made.
-const FILES: [&str; 4] =
-    ["crates/interp/src/**", "crates/jit/src/emit/**", "crates/engine/src/cache.rs", "crates/memory/src/**"];
+/// A part of the code that is broken, and the tests that its breaks are shown to.
+struct Part {
+    /// Beginning of its files' names.
+    files: &'static str,
+    suites: &'static [Suite],
+}
 
-/// The tests that a break is shown to: those of its own crate first, then what sees it from outside.
-const SUITES: [Suite; 2] = [
-    Suite { name: "own crate", package: None, args: &[] },
-    Suite { name: "tests", package: Some("tests"), args: &[] },
+/// Every part: tests of the crate itself first, then what sees it from outside.
+const PARTS: [Part; 4] = [
+    Part { files: "crates/interp/src/", suites: &[INTERP, LOCKSTEP] },
+    Part { files: "crates/jit/src/emit/", suites: &[FILETESTS, LOCKSTEP] },
+    Part { files: "crates/engine/src/cache.rs", suites: &[INVALIDATION, SMALL_CACHE, SMALL_CACHE_GUESTS] },
+    Part { files: "crates/memory/src/", suites: &[MEMORY] },
 ];
+
+const INTERP: Suite = Suite { name: "interp", args: &["--package", "marquetry-interp"], programs: 0 };
+const MEMORY: Suite = Suite { name: "memory", args: &["--package", "marquetry-memory"], programs: 0 };
+const FILETESTS: Suite = Suite {
+    name: "filetests",
+    args: &["--package", "marquetry-difftest", "--test", "filetests"],
+    programs: 0,
+};
+const LOCKSTEP: Suite = Suite {
+    name: "lockstep",
+    args: &["--package", "tests", "--test", "lockstep", "--", "--exact", "random_programs"],
+    programs: 2000,
+};
+const INVALIDATION: Suite = Suite {
+    name: "invalidation",
+    args: &["--package", "tests", "--test", "invalidation", "--test", "helper_calls"],
+    programs: 0,
+};
+const SMALL_CACHE: Suite = Suite {
+    name: "evictions",
+    args: &[
+        "--package",
+        "tests",
+        "--test",
+        "lockstep",
+        "--",
+        "--exact",
+        "random_programs_with_code_memory_of_one_mebibyte",
+    ],
+    programs: 2000,
+};
+const SMALL_CACHE_GUESTS: Suite = Suite {
+    name: "guests",
+    args: &["--package", "tests", "--test", "guests", "--", "--exact", "with_code_memory_of_one_mebibyte"],
+    programs: 0,
+};
 
 /// Seconds that a build or a suite may take.
 const TIMEOUT: &str = "180";
@@ -33,11 +75,12 @@ const TIMED_OUT: i32 = 124;
 const PLACE: &str = "target/mutate";
 
 /// One `cargo test` invocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Suite {
     name: &'static str,
-    /// Its package; `None` for that of the broken file.
-    package: Option<&'static str>,
     args: &'static [&'static str],
+    /// Random programs, for the suites that run some.
+    programs: u32,
 }
 
 /// How many breaks, and which.
@@ -58,7 +101,6 @@ pub struct Args {
 #[derive(Clone, Debug, Deserialize)]
 struct Mutant {
     name: String,
-    package: String,
     file: String,
     span: Span,
     replacement: String,
@@ -145,12 +187,14 @@ fn remove_others(tree: &Path, files: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-/// Every possible break in [`FILES`], sorted by name.
+/// Every possible break in [`PARTS`], sorted by name.
 fn list(tree: &Path) -> Result<Vec<Mutant>, String> {
     let mut command = Command::new(shell::cargo());
     command.args(["mutants", "--workspace", "--list", "--json"]).current_dir(tree);
-    for file in FILES {
-        command.args(["--file", file]);
+    for part in &PARTS {
+        let glob =
+            if part.files.ends_with('/') { format!("{}**", part.files) } else { part.files.to_owned() };
+        command.args(["--file", &glob]);
     }
     let text = shell::output(&mut command).map_err(|error| {
         let missing = error.contains("no such command");
@@ -162,27 +206,41 @@ fn list(tree: &Path) -> Result<Vec<Mutant>, String> {
     if all.is_empty() { Err("cargo mutants lists nothing to break".into()) } else { Ok(all) }
 }
 
+/// The suites of the part that a file belongs to.
+fn suites(file: &str) -> &'static [Suite] {
+    PARTS.iter().find(|part| file.starts_with(part.files)).map_or(&[], |part| part.suites)
+}
+
 /// The suites must pass before anything is broken, or every break would look noticed.
 fn baseline(tree: &Path, drawn: &[&Mutant]) -> Result<(), String> {
-    let mut packages: Vec<&str> = drawn.iter().map(|mutant| mutant.package.as_str()).collect();
-    packages.sort_unstable();
-    packages.dedup();
-    for suite in &SUITES {
-        for package in suite.package.map_or(packages.clone(), |package| vec![package]) {
-            shell::output(&mut test(tree, suite, package))
-                .map_err(|error| format!("without any break: {error}"))?;
+    let mut passed: Vec<Suite> = Vec::new();
+    for suite in drawn.iter().flat_map(|mutant| suites(&mutant.file)) {
+        if passed.contains(suite) {
+            continue;
         }
+        let failed = |error: String| format!("without any break: {error}");
+        shell::output(&mut build(tree, suite)).map_err(failed)?;
+        let started = Instant::now();
+        shell::output(&mut test(tree, suite)).map_err(failed)?;
+        println!("{:10} {:10} {:4} s", "unbroken", suite.name, started.elapsed().as_secs());
+        passed.push(*suite);
     }
     Ok(())
 }
 
+/// The build of a suite.
+fn build(tree: &Path, suite: &Suite) -> Command {
+    in_copy(tree, shell::cargo().as_str(), &[&["test", "--no-run", "--profile", "ci"], suite.args].concat())
+}
+
 /// The `cargo test` of a suite.
-fn test(tree: &Path, suite: &Suite, package: &str) -> Command {
-    in_copy(
-        tree,
-        shell::cargo().as_str(),
-        &[&["test", "--profile", "ci", "--package", package], suite.args].concat(),
-    )
+fn test(tree: &Path, suite: &Suite) -> Command {
+    let args = [&["test", "--profile", "ci"], suite.args].concat();
+    let mut command = in_copy(tree, shell::cargo().as_str(), &args);
+    if suite.programs > 0 {
+        command.env("LOCKSTEP_PROGRAMS", suite.programs.to_string());
+    }
+    command
 }
 
 fn in_copy(tree: &Path, program: &str, args: &[&str]) -> Command {
@@ -205,13 +263,11 @@ fn fate(tree: &Path, mutant: &Mutant) -> Result<Fate, String> {
 }
 
 fn run_suites(tree: &Path, mutant: &Mutant) -> Result<Fate, String> {
-    for suite in &SUITES {
-        let package = suite.package.unwrap_or(&mutant.package);
-        let test = test(tree, suite, package);
-        if timed(tree, &test, &["--no-run"])? != Some(0) {
+    for suite in suites(&mutant.file) {
+        if timed(tree, &build(tree, suite))? != Some(0) {
             return Ok(Fate::Unviable);
         }
-        match timed(tree, &test, &[])? {
+        match timed(tree, &test(tree, suite))? {
             Some(0) => {}
             Some(TIMED_OUT) => return Ok(Fate::TimedOut(suite.name)),
             _ => return Ok(Fate::Killed(suite.name)),
@@ -221,9 +277,10 @@ fn run_suites(tree: &Path, mutant: &Mutant) -> Result<Fate, String> {
 }
 
 /// Runs a command under `timeout`, which also ends what it started, and gives its exit status.
-fn timed(tree: &Path, command: &Command, more: &[&str]) -> Result<Option<i32>, String> {
+fn timed(tree: &Path, command: &Command) -> Result<Option<i32>, String> {
     let mut timed = in_copy(tree, "timeout", &["--kill-after=10", TIMEOUT]);
-    timed.arg(command.get_program()).args(command.get_args()).args(more);
+    timed.arg(command.get_program()).args(command.get_args());
+    timed.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     timed.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let status = timed.status().map_err(|error| format!("{}: {error}", shell::line(&timed)))?;
     Ok(status.code())
@@ -290,6 +347,29 @@ mod tests {
         let lines = Span { start: at(1, 15), end: at(4, 2) };
         assert_eq!(replaced(text, &lines, "{ 0 }").unwrap(), "fn f() -> u32 { 0 }\n");
         assert_eq!(replaced(text, &Span { start: at(3, 1), end: at(9, 1) }, ""), None);
+    }
+
+    #[test]
+    fn every_part_and_every_test_of_its_suites_exists() {
+        for part in &PARTS {
+            assert!(shell::root().join(part.files).exists(), "{}", part.files);
+            assert_eq!(suites(&format!("{}x.rs", part.files)), part.suites);
+            for suite in part.suites {
+                let name = |option: &str| {
+                    let at = suite.args.iter().position(|arg| *arg == option)?;
+                    suite.args.get(at + 1).copied()
+                };
+                let package = name("--package").unwrap();
+                let directory = package.strip_prefix("marquetry-").map(|name| format!("crates/{name}/tests"));
+                let directory = directory.unwrap_or(package.to_owned());
+                let file = name("--test").map(|test| format!("{directory}/{test}.rs"));
+                let text = file.map(|file| shell::read(&file).unwrap());
+                if let Some(function) = name("--exact") {
+                    assert!(text.unwrap().contains(&format!("fn {function}()")), "{function}");
+                }
+            }
+        }
+        assert_eq!(suites("crates/cpu/src/lib.rs"), []);
     }
 
     #[test]
