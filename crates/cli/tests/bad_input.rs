@@ -320,3 +320,24 @@ fn a_benchmark_that_cannot_begin_says_why() {
     assert!(stderr.ends_with("; install it, or leave out --vs qemu\n"), "{stderr}");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
 }
+
+#[test]
+fn a_benchmark_that_is_interrupted_leaves_nothing_behind() {
+    let scratch = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench");
+    // What an earlier failure left.
+    let _removed = fs::remove_dir_all(&scratch);
+    fs::create_dir_all(&scratch).expect("the tests' own directory can be written");
+    let mut command = marq(&["bench", "--filter", "fib", "--rounds", "1"]);
+    command.env("TMPDIR", &scratch).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("marq starts");
+    let mut output = BufReader::new(child.stdout.take().expect("a pipe was asked for"));
+    let mut row = String::new();
+    output.read_line(&mut row).expect("the first of two rows");
+    assert!(row.starts_with("fib "), "{row:?}");
+    let files = || fs::read_dir(&scratch).expect("it is there").count();
+    assert_eq!(files(), 1, "its own directory, while it runs");
+    kill_process(Pid::from_child(&child), Signal::INT).expect("the process runs");
+    let ended = ending(&child.wait_with_output().expect("marq ends"));
+    assert_eq!(ended, (Some(130), String::new(), String::new()));
+    assert_eq!(files(), 0);
+}

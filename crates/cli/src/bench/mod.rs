@@ -19,7 +19,7 @@ use subject::{Subject, Timing, Work};
 use crate::args::{BenchArgs, Format};
 use crate::guests::{self, Class, Guest};
 use crate::out;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, status};
 use crate::progress::Progress;
 
 /// Shortest sample that counts, in seconds.
@@ -158,7 +158,19 @@ impl Scratch {
     fn new() -> Result<Self, String> {
         let path = std::env::temp_dir().join(format!("marq-bench-{}", std::process::id()));
         std::fs::create_dir_all(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        Ok(Self(path))
+        let scratch = Self(path);
+        scratch.remove_on_interrupt()?;
+        Ok(scratch)
+    }
+
+    /// Ctrl-C ends the benchmark at once; what it wrote goes first.
+    fn remove_on_interrupt(&self) -> Result<(), String> {
+        let path = self.0.clone();
+        ctrlc::set_handler(move || {
+            let _removed = std::fs::remove_dir_all(&path);
+            std::process::exit(status::INTERRUPTED);
+        })
+        .map_err(|error| format!("Ctrl-C cannot be caught: {error}"))
     }
 }
 
