@@ -112,8 +112,8 @@ pub struct TableReg {
 pub struct Window {
     /// Linear address of the first byte.
     pub start: u32,
-    /// Keeps the structure free of padding.
-    pub reserved: u32,
+    /// What added to a linear address in 32 bits gives the offset in the window: 0 less `start`.
+    pub minus_start: u32,
     /// Offsets below it are those of accesses that lie wholly inside.
     pub bound: u64,
     /// Host address of the first byte.
@@ -127,7 +127,7 @@ impl Window {
     /// The window of `len` bytes (at least a page) from `start` on, backed by host memory from `host` on.
     #[must_use]
     pub const fn new(start: u32, len: u64, host: u64) -> Self {
-        Self { start, reserved: 0, bound: len - (WINDOW_ACCESS - 1), host }
+        Self { start, minus_start: start.wrapping_neg(), bound: len - (WINDOW_ACCESS - 1), host }
     }
 
     /// Whether `size` bytes at `la` lie inside.

@@ -23,8 +23,10 @@ use crate::unit::{RamRange, SiteKind};
 /// An address to access: segment, offset, and the window to try.
 #[derive(Clone, Copy, Debug)]
 pub struct Address {
-    /// Offset in the segment; also the linear address when the segment is flat.
-    pub offset: Value,
+    /// Sum of the registers, if there are any.
+    pub root: Option<Value>,
+    /// Displacement: with `root` the offset in the segment, which is the linear address when the segment is flat.
+    pub disp: i32,
     /// Segment.
     pub seg: SegReg,
     /// Window.
@@ -106,14 +108,26 @@ impl Translator<'_> {
     /// Host address of an inlined access of `size` bytes.
     fn host(&mut self, address: &Address, size: u32, write: bool) -> Value {
         match self.request.range {
-            Some(range) if !write && !self.windowed => self.range_host(address, size, range),
+            Some(range) if !write && !self.windowed => match address.root {
+                Some(root) => self.range_host((root, address.disp), size, range),
+                None => self.absolute_host(address, size, range),
+            },
             _ => self.window_host(address, size, write),
         }
     }
 
-    fn range_host(&mut self, address: &Address, size: u32, range: RamRange) -> Value {
-        let start = self.constant(types::I32, i64::from(range.start));
-        let inside = self.b.ins().isub(address.offset, start);
+    /// The address is known, so whether it lies in the range is known too.
+    fn absolute_host(&mut self, address: &Address, size: u32, range: RamRange) -> Value {
+        let inside = (address.disp as u32).wrapping_sub(range.start);
+        if inside <= range.len - size {
+            self.b.ins().iadd_imm_s(self.range_host, i64::from(inside))
+        } else {
+            self.window_host(address, size, false)
+        }
+    }
+
+    fn range_host(&mut self, (root, disp): (Value, i32), size: u32, range: RamRange) -> Value {
+        let inside = self.add_disp(root, disp.wrapping_sub_unsigned(range.start));
         let last = self.constant(types::I32, i64::from(range.len - size));
         let outside = self.b.ins().icmp(IntCC::UnsignedGreaterThan, inside, last);
         let (cold, hot) = (self.b.create_block(), self.b.create_block());
@@ -122,9 +136,20 @@ impl Translator<'_> {
         self.b.switch_to_block(cold);
         self.leave_at(SiteKind::Range, self.eip, self.executed);
         self.b.switch_to_block(hot);
-        let host = self.load_state(types::I64, offset::RANGE_HOST);
         let inside = self.b.ins().uextend(types::I64, inside);
-        self.b.ins().iadd(host, inside)
+        self.b.ins().iadd(self.range_host, inside)
+    }
+
+    /// Offset in the segment.
+    pub(crate) fn offset_of(&mut self, address: &Address) -> Value {
+        match address.root {
+            Some(root) => self.add_disp(root, address.disp),
+            None => self.constant(types::I32, i64::from(address.disp)),
+        }
+    }
+
+    fn add_disp(&mut self, root: Value, disp: i32) -> Value {
+        if disp == 0 { root } else { self.b.ins().iadd_imm_s(root, i64::from(disp)) }
     }
 
     fn window_host(&mut self, address: &Address, size: u32, write: bool) -> Value {
@@ -132,13 +157,15 @@ impl Translator<'_> {
         let slot = windows + offset::WINDOW_BYTES * address.window as i32;
         let (cold, hot) = (self.b.create_block(), self.b.create_block());
         self.b.set_cold_block(cold);
-        let start = self.load_state(types::I32, slot + offset::WINDOW_START);
-        let inside = self.b.ins().isub(address.offset, start);
+        // Each load stands before its one use, so that it becomes an operand.
+        let offset = self.offset_of(address);
+        let minus_start = self.load_state(types::I32, slot + offset::WINDOW_MINUS_START);
+        let inside = self.b.ins().iadd(offset, minus_start);
         let inside = self.b.ins().uextend(types::I64, inside);
+        let host = self.load_state(types::I64, slot + offset::WINDOW_HOST);
+        let place = self.b.ins().iadd(inside, host);
         let bound = self.load_state(types::I64, slot + offset::WINDOW_BOUND);
         let outside = self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, inside, bound);
-        let host = self.load_state(types::I64, slot + offset::WINDOW_HOST);
-        let place = self.b.ins().iadd(host, inside);
         self.b.append_block_param(hot, types::I64);
         self.b.ins().brif(outside, cold, &[], hot, &[place.into()]);
         self.b.switch_to_block(cold);
@@ -166,7 +193,8 @@ impl Translator<'_> {
     }
 
     fn store_access(&mut self, address: &Address, meta: u32) {
-        self.store_state(address.offset, offset::ACCESS_LA);
+        let offset = self.offset_of(address);
+        self.store_state(offset, offset::ACCESS_LA);
         let meta = meta | address.window << access::WINDOW_SHIFT | (address.seg as u32) << access::SEG_SHIFT;
         self.store_state_const(meta, offset::ACCESS_META);
     }

@@ -1,6 +1,6 @@
 //! Operands in SSA values: registers, effective addresses, immediates.
 
-use cranelift_codegen::ir::{InstBuilder, Value, types};
+use cranelift_codegen::ir::{InstBuilder, Value};
 use isa::{Gpr, Insn, Mem, Op, Operand, SegReg};
 
 use crate::mem::Address;
@@ -90,28 +90,16 @@ pub fn written(insn: &Insn) -> u8 {
 }
 
 impl Translator<'_> {
-    /// Offset of a memory operand in its segment.
-    pub(crate) fn effective_address(&mut self, mem: &Mem) -> Value {
-        let mut sum = None;
-        if let Some(index) = mem.index {
+    /// Sum of the registers of a memory operand.
+    fn root(&mut self, mem: &Mem) -> Option<Value> {
+        let index = mem.index.map(|index| {
             let value = self.gpr(index);
-            sum = Some(if mem.scale == 0 {
-                value
-            } else {
-                self.b.ins().ishl_imm_u(value, i64::from(mem.scale))
-            });
-        }
-        if let Some(base) = mem.base {
-            let value = self.gpr(base);
-            sum = Some(match sum {
-                Some(index) => self.b.ins().iadd(value, index),
-                None => value,
-            });
-        }
-        match sum {
-            Some(sum) if mem.disp == 0 => sum,
-            Some(sum) => self.b.ins().iadd_imm_s(sum, i64::from(mem.disp)),
-            None => self.constant(types::I32, i64::from(mem.disp)),
+            if mem.scale == 0 { value } else { self.b.ins().ishl_imm_u(value, i64::from(mem.scale)) }
+        });
+        let base = mem.base.map(|base| self.gpr(base));
+        match (base, index) {
+            (Some(base), Some(index)) => Some(self.b.ins().iadd(base, index)),
+            (one, None) | (None, one) => one,
         }
     }
 
@@ -121,12 +109,12 @@ impl Translator<'_> {
             Some(base) => self.windows.of(base),
             None => crate::windows::shared(mem.disp as u32 >> base::PAGE_SHIFT),
         };
-        Address { offset: self.effective_address(mem), seg: mem.seg, window }
+        Address { root: self.root(mem), disp: mem.disp, seg: mem.seg, window }
     }
 
     /// The stack at `offset`.
     pub(crate) fn stack_address(&self, offset: Value) -> Address {
-        Address { offset, seg: SegReg::Ss, window: Gpr::Esp as u32 }
+        Address { root: Some(offset), disp: 0, seg: SegReg::Ss, window: Gpr::Esp as u32 }
     }
 
     /// The value of operand `n`, in the width of the operand; immediates in the width of the operation.

@@ -52,7 +52,7 @@ pub mod offset {
     pub const JUMP_CACHE: i32 = offset_of!(CpuState, jump_cache) as i32;
     pub const READ_WINDOWS: i32 = offset_of!(CpuState, read_windows) as i32;
     pub const WRITE_WINDOWS: i32 = offset_of!(CpuState, write_windows) as i32;
-    pub const WINDOW_START: i32 = offset_of!(Window, start) as i32;
+    pub const WINDOW_MINUS_START: i32 = offset_of!(Window, minus_start) as i32;
     pub const WINDOW_BOUND: i32 = offset_of!(Window, bound) as i32;
     pub const WINDOW_HOST: i32 = offset_of!(Window, host) as i32;
     pub const RANGE_HOST: i32 = offset_of!(CpuState, range_host) as i32;
@@ -100,6 +100,8 @@ pub struct Translator<'a> {
     guards: Guards,
     /// Address of the CPU state.
     pub(crate) state: Value,
+    /// Host address of the first byte of the baked range; it does not change while the unit runs.
+    pub(crate) range_host: Value,
     regs: [Variable; 8],
     pub(crate) flag_vars: [Variable; 6],
     pub(crate) budget: Variable,
@@ -189,6 +191,10 @@ impl<'a> Translator<'a> {
         let budget = b.declare_var(types::I32);
         b.def_var(budget, budget_in);
         let clif_blocks = unit.blocks.keys().map(|&eip| (eip, b.create_block())).collect();
+        let range_host = match request.range {
+            Some(_) => b.ins().load(types::I64, STATE, state, offset::RANGE_HOST),
+            None => state,
+        };
         let guards = if request.mode.paging { plan(unit, request.entry) } else { Guards::default() };
         let mut translator = Self {
             b,
@@ -197,6 +203,7 @@ impl<'a> Translator<'a> {
             live: analyse(unit, &guards),
             guards,
             state,
+            range_host,
             regs,
             flag_vars,
             budget,

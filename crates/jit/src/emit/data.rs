@@ -20,7 +20,8 @@ impl Translator<'_> {
 
     pub(super) fn lea(&mut self, insn: &Insn) {
         let Operand::Mem(mem) = insn.operand(1) else { unreachable!("LEA has a memory operand") };
-        let value = self.effective_address(&mem);
+        let address = self.address(&mem);
+        let value = self.offset_of(&address);
         let value = self.widen(value, clif_type(insn.width), false);
         self.write(insn, 0, value);
     }
