@@ -46,6 +46,7 @@ fn request(bytes: Vec<u8>, args: &ExplainArgs) -> UnitRequest {
         range: (!args.paging).then_some(range),
         windowed: std::collections::BTreeSet::new(),
         slow: std::collections::BTreeSet::new(),
+        ungrouped: std::collections::BTreeSet::new(),
         limit: 300,
         counted: false,
     }

@@ -44,6 +44,7 @@ fn collect(engine: &Engine, elapsed: Duration) -> Value {
         "control": {
             "entries": stats.entries, "links": stats.links, "lookups": stats.lookups,
             "budget_exits": stats.budget_exits, "access_exits": stats.access_exits, "range_exits": stats.range_exits, "page_exits": stats.page_exits,
+            "group_exits": stats.group_exits, "ungrouped_instructions": stats.ungrouped_insns,
             "interrupts": stats.interrupts, "exceptions": stats.exceptions,
         },
         "invalidations": {

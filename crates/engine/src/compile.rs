@@ -145,7 +145,7 @@ impl Engine {
     pub(crate) fn job(&mut self, spot: &Spot) -> Job {
         let (start, pages) = self.pages_around(spot);
         let mut bytes = vec![0; pages.len() << PAGE_SHIFT];
-        let (mut windowed, mut slow) = (BTreeSet::new(), BTreeSet::new());
+        let (mut windowed, mut slow, mut ungrouped) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for (n, page) in pages.iter().enumerate() {
             let at = n << PAGE_SHIFT;
             let read = page.block.read(page.offset, &mut bytes[at..at + PAGE_SIZE as usize]);
@@ -154,7 +154,8 @@ impl Engine {
             let eip =
                 |(_, offset): &(RamId, u64)| start.wrapping_add((at as u64 + offset - page.offset) as u32);
             windowed.extend(self.windowed.range(range.clone()).map(eip));
-            slow.extend(self.slow.range(range).map(eip));
+            slow.extend(self.slow.range(range.clone()).map(eip));
+            ungrouped.extend(self.ungrouped.range(range).map(eip));
         }
         let mode = spot.key.mode.unit_mode();
         let id = self.cache.reserve();
@@ -166,6 +167,7 @@ impl Engine {
             range: self.range.filter(|_| mode.flat && !mode.paging),
             windowed,
             slow,
+            ungrouped,
             limit: self.config.unit_limit,
             counted: self.config.counted,
         };

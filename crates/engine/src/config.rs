@@ -26,6 +26,8 @@ pub struct EngineConfig {
     pub slice: u32,
     /// Failed inline checks of an instruction before its accesses go through the helper.
     pub slow_after: u32,
+    /// Failed checks of a group before it is dissolved.
+    pub ungroup_after: u32,
     /// Whether executions are counted by operation; costs speed.
     pub counted: bool,
     /// Compilations that may be on their way to or from the worker thread. Code that is asked for while there
@@ -42,6 +44,7 @@ impl Default for EngineConfig {
             unit_limit: 300,
             slice: 200_000,
             slow_after: 8,
+            ungroup_after: 100,
             counted: false,
             queue: 1,
         }

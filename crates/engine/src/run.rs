@@ -40,6 +40,17 @@ pub enum Stop {
     Panicked(u32),
 }
 
+/// Which inlined check failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failed {
+    /// The access cannot be made directly.
+    Access,
+    /// It can, but outside the baked range.
+    Range,
+    /// It can, but the rest of its group cannot.
+    Group,
+}
+
 /// Translations of one place that may differ in their further pages.
 const MAX_VARIANTS: usize = 4;
 
@@ -61,6 +72,8 @@ pub struct Engine {
     pub(crate) slow: BTreeSet<(RamId, u64)>,
     /// Instructions whose loads go through windows, by block offset.
     pub(crate) windowed: BTreeSet<(RamId, u64)>,
+    /// Instructions whose access belongs to no group, by block offset.
+    pub(crate) ungrouped: BTreeSet<(RamId, u64)>,
     /// The range of plain RAM that loads are checked against while paging is off.
     pub(crate) range: Option<jit::RamRange>,
     worker: Option<Worker>,
@@ -108,6 +121,7 @@ impl Engine {
             blocks: HashMap::new(),
             slow: BTreeSet::new(),
             windowed: BTreeSet::new(),
+            ungrouped: BTreeSet::new(),
             range: None,
             worker,
             interpreted_ops: OpCounts::default().interpreted,
@@ -498,7 +512,7 @@ impl Engine {
             SiteKind::Access if state.helper_status == status::FAULT => self.pending_trap(),
             SiteKind::Access => {
                 self.stats.access_exits += 1;
-                self.count_slow(id, site.eip, true);
+                self.count_slow(id, site.eip, Failed::Access);
                 self.interpret_one()
             }
             SiteKind::Range => {
@@ -506,8 +520,13 @@ impl Engine {
                 let before = self.owner.cpu.mmu.stats().bus_accesses;
                 self.interpret_one()?;
                 let by_bus = self.owner.cpu.mmu.stats().bus_accesses != before;
-                self.count_slow(id, site.eip, by_bus);
+                self.count_slow(id, site.eip, if by_bus { Failed::Access } else { Failed::Range });
                 Ok(())
+            }
+            SiteKind::Group => {
+                self.stats.group_exits += 1;
+                self.count_slow(id, site.eip, Failed::Group);
+                self.interpret_one()
             }
             SiteKind::Interp => self.interpret_one(),
             SiteKind::Budget => {
@@ -550,17 +569,18 @@ impl Engine {
     }
 
     /// Counts an inline access that could not be made; too many, and the unit is made anew without it.
-    fn count_slow(&mut self, id: UnitId, eip: u32, by_bus: bool) {
+    fn count_slow(&mut self, id: UnitId, eip: u32, failed: Failed) {
         let Some(unit) = self.cache.get(id) else { return };
         let Some(place) = unit.place_of(eip) else { return };
         let count = self.slow_counts.entry(place).or_insert(0);
         *count += 1;
-        if *count >= self.config.slow_after {
+        let enough = if failed == Failed::Group { self.config.ungroup_after } else { self.config.slow_after };
+        if *count >= enough {
             *count = 0;
-            if by_bus {
-                self.stats.slow_insns += u64::from(self.slow.insert(place));
-            } else {
-                self.stats.windowed_insns += u64::from(self.windowed.insert(place));
+            match failed {
+                Failed::Access => self.stats.slow_insns += u64::from(self.slow.insert(place)),
+                Failed::Range => self.stats.windowed_insns += u64::from(self.windowed.insert(place)),
+                Failed::Group => self.stats.ungrouped_insns += u64::from(self.ungrouped.insert(place)),
             }
             self.drop_translation(id, InvalidationCause::SlowAccess);
         }

@@ -46,6 +46,10 @@ pub struct Stats {
     pub budget_exits: u64,
     /// Exits because a load lay outside the baked range.
     pub range_exits: u64,
+    /// Exits because the check of a group failed.
+    pub group_exits: u64,
+    /// Instructions that belong to no group any more.
+    pub ungrouped_insns: u64,
     /// Instructions whose loads went over to windows.
     pub windowed_insns: u64,
     /// Translations dropped because the baked range changed.

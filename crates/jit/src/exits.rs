@@ -250,6 +250,7 @@ impl Translator<'_> {
             SiteKind::Leave => self.insn_number + 1,
             SiteKind::Access
             | SiteKind::Range
+            | SiteKind::Group
             | SiteKind::Helper
             | SiteKind::Interp
             | SiteKind::Page

@@ -97,6 +97,7 @@ mod tests {
             range: None,
             windowed: BTreeSet::new(),
             slow: BTreeSet::new(),
+            ungrouped: BTreeSet::new(),
             limit: 100,
             counted: false,
         };

@@ -12,6 +12,7 @@ mod discover;
 mod emit;
 mod exits;
 mod flags;
+mod groups;
 mod guards;
 mod helpers;
 mod liveness;

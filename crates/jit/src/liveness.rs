@@ -11,6 +11,7 @@ use isa::{Insn, Op, Operand};
 use crate::delegate::{Handling, handling};
 use crate::discover::{Discovered, End};
 use crate::flags::effects;
+use crate::groups::Groups;
 use crate::guards::Guards;
 
 /// Flags wanted at one point.
@@ -50,16 +51,33 @@ pub fn may_leave(insn: &Insn) -> bool {
         )
 }
 
-/// What is wanted before `insn` when `after` is wanted after it, and whether a guard stands before it.
+/// Which instructions of a unit translated code can leave at.
+#[derive(Clone, Debug, Default)]
+pub struct Leaving {
+    /// Guards stand before some.
+    pub guards: Guards,
+    /// Members of groups do not leave.
+    pub groups: Groups,
+}
+
+impl Leaving {
+    /// Whether translated code may leave before or in `insn` at `eip`.
+    #[must_use]
+    pub fn at(&self, eip: u32, insn: &Insn) -> bool {
+        !self.guards.at(eip).is_empty() || may_leave(insn) && !self.groups.is_member(eip)
+    }
+}
+
+/// What is wanted before `insn` when `after` is wanted after it, and whether translated code may leave there.
 #[must_use]
-pub fn before(insn: &Insn, after: Wanted, guarded: bool) -> Wanted {
+pub fn before(insn: &Insn, after: Wanted, leaves: bool) -> Wanted {
     let effect = effects(insn);
     let carry = if matches!(insn.op, Op::Inc | Op::Dec) && after.any() & CF != 0 { CF } else { 0 };
     let mut wanted = Wanted {
         read: after.read & !effect.kill | effect.read | carry,
         exposed: after.exposed & !effect.kill,
     };
-    if guarded || may_leave(insn) {
+    if leaves {
         wanted.exposed = STATUS;
     }
     wanted
@@ -75,14 +93,14 @@ pub struct Liveness {
 
 /// Runs the analysis to its fixed point.
 #[must_use]
-pub fn analyse(unit: &Discovered, guards: &Guards) -> Liveness {
+pub fn analyse(unit: &Discovered, leaving: &Leaving) -> Liveness {
     let mut entry: BTreeMap<u32, Wanted> = BTreeMap::new();
     loop {
         let mut changed = false;
         for (&eip, block) in unit.blocks.iter().rev() {
             let mut wanted = at_end(unit, eip, &entry);
             for (at, insn) in block.insns.iter().rev() {
-                wanted = before(insn, wanted, !guards.at(*at).is_empty());
+                wanted = before(insn, wanted, leaving.at(*at, insn));
             }
             changed |= entry.insert(eip, wanted) != Some(wanted);
         }
@@ -90,17 +108,17 @@ pub fn analyse(unit: &Discovered, guards: &Guards) -> Liveness {
             break;
         }
     }
-    let after = unit.blocks.keys().map(|&eip| (eip, after_each(unit, guards, eip, &entry))).collect();
+    let after = unit.blocks.keys().map(|&eip| (eip, after_each(unit, leaving, eip, &entry))).collect();
     Liveness { entry, after }
 }
 
-fn after_each(unit: &Discovered, guards: &Guards, eip: u32, entry: &BTreeMap<u32, Wanted>) -> Vec<Wanted> {
+fn after_each(unit: &Discovered, leaving: &Leaving, eip: u32, entry: &BTreeMap<u32, Wanted>) -> Vec<Wanted> {
     let insns = &unit.blocks[&eip].insns;
     let mut wanted = at_end(unit, eip, entry);
     let mut after = vec![Wanted::default(); insns.len()];
     for (n, (at, insn)) in insns.iter().enumerate().rev() {
         after[n] = wanted;
-        wanted = before(insn, wanted, !guards.at(*at).is_empty());
+        wanted = before(insn, wanted, leaving.at(*at, insn));
     }
     after
 }

@@ -6,6 +6,7 @@
 //!   ([`cpu::layout::Window`]); an access inside its window is one host access. Outside, a cold block asks a
 //!   helper to make the window, and leaves when there is none to be made. Stores always go this way: a window
 //!   for stores never holds a page whose write gate is closed.
+//! * *Group*: either check may cover a whole group of accesses ([`crate::groups`]), whose members have none.
 //! * *Helper*: an instruction whose inline accesses failed too often calls a helper for all of them, so that
 //!   one that has reached a device is never run again.
 //!
@@ -17,6 +18,7 @@ use cranelift_codegen::ir::{InstBuilder, Type, Value, types};
 use isa::SegReg;
 
 use crate::abi::{Helper, access};
+use crate::groups::Part;
 use crate::translate::{GUEST, Translator, offset};
 use crate::unit::{RamRange, SiteKind};
 
@@ -38,8 +40,19 @@ pub struct Address {
 pub struct Place {
     address: Address,
     ty: Type,
-    /// Host address, when the access is inlined.
-    host: Option<Value>,
+    /// Host address and an offset from it, when the access is inlined.
+    host: Option<(Value, i32)>,
+}
+
+/// The bytes that a check covers.
+#[derive(Clone, Copy, Debug)]
+struct Reach {
+    /// Offset of the first from the access, at most 0.
+    low: i32,
+    /// How many.
+    span: u32,
+    /// They are those of a group.
+    grouped: bool,
 }
 
 impl Translator<'_> {
@@ -51,8 +64,8 @@ impl Translator<'_> {
     /// Loads a value of type `ty`.
     pub(crate) fn load(&mut self, address: Address, ty: Type) -> Value {
         if self.inlined(&address) {
-            let host = self.host(&address, ty.bytes(), false);
-            return self.b.ins().load(ty, GUEST, host, 0);
+            let (host, inside) = self.host(&address, ty.bytes(), false);
+            return self.b.ins().load(ty, GUEST, host, inside);
         }
         self.bus_access(&address, ty, 0);
         self.load_state(ty, offset::ACCESS_VALUE)
@@ -62,8 +75,8 @@ impl Translator<'_> {
     pub(crate) fn store(&mut self, address: Address, value: Value) {
         let ty = self.b.func.dfg.value_type(value);
         if self.inlined(&address) {
-            let host = self.host(&address, ty.bytes(), true);
-            self.b.ins().store(GUEST, value, host, 0);
+            let (host, inside) = self.host(&address, ty.bytes(), true);
+            self.b.ins().store(GUEST, value, host, inside);
             return;
         }
         self.store_access_value(value);
@@ -79,7 +92,7 @@ impl Translator<'_> {
     /// Reads what [`Translator::place`] checked.
     pub(crate) fn load_place(&mut self, place: &Place) -> Value {
         match place.host {
-            Some(host) => self.b.ins().load(place.ty, GUEST, host, 0),
+            Some((host, inside)) => self.b.ins().load(place.ty, GUEST, host, inside),
             None => {
                 self.bus_access(&place.address, place.ty, access::FOR_WRITE);
                 self.load_state(place.ty, offset::ACCESS_VALUE)
@@ -90,8 +103,8 @@ impl Translator<'_> {
     /// Writes what [`Translator::place`] checked.
     pub(crate) fn store_place(&mut self, place: &Place, value: Value) {
         match place.host {
-            Some(host) => {
-                self.b.ins().store(GUEST, value, host, 0);
+            Some((host, inside)) => {
+                self.b.ins().store(GUEST, value, host, inside);
             }
             None => {
                 self.store_access_value(value);
@@ -105,15 +118,30 @@ impl Translator<'_> {
         self.store_state(wide, offset::ACCESS_VALUE);
     }
 
-    /// Host address of an inlined access of `size` bytes.
-    fn host(&mut self, address: &Address, size: u32, write: bool) -> Value {
-        match self.request.range {
-            Some(range) if !write && !self.windowed => match address.root {
-                Some(root) => self.range_host((root, address.disp), size, range),
-                None => self.absolute_host(address, size, range),
-            },
-            _ => self.window_host(address, size, write),
+    /// Host address of an inlined access of `size` bytes, and an offset from it.
+    fn host(&mut self, address: &Address, size: u32, write: bool) -> (Value, i32) {
+        let reach = match self.leaving.groups.at(self.eip) {
+            Some(Part::Member { group, inside }) => {
+                let host = self.group_hosts.get(&group).copied();
+                return (
+                    host.expect("the leader dominates its members, so it was translated before"),
+                    inside,
+                );
+            }
+            Some(Part::Leader { low, span, .. }) => Reach { low, span, grouped: true },
+            None => Reach { low: 0, span: size, grouped: false },
+        };
+        let host = match (self.request.range, address.root) {
+            (Some(range), Some(root)) if !write && !self.windowed => {
+                self.range_host((root, address.disp), reach, range)
+            }
+            (Some(range), None) if !write && !self.windowed => self.absolute_host(address, size, range),
+            _ => self.window_host(address, size, write, reach),
+        };
+        if let Some(Part::Leader { group, .. }) = self.leaving.groups.at(self.eip) {
+            self.group_hosts.insert(group, host);
         }
+        (host, -reach.low)
     }
 
     /// The address is known, so whether it lies in the range is known too.
@@ -122,13 +150,15 @@ impl Translator<'_> {
         if inside <= range.len - size {
             self.b.ins().iadd_imm_s(self.range_host, i64::from(inside))
         } else {
-            self.window_host(address, size, false)
+            self.window_host(address, size, false, Reach { low: 0, span: size, grouped: false })
         }
     }
 
-    fn range_host(&mut self, (root, disp): (Value, i32), size: u32, range: RamRange) -> Value {
-        let inside = self.add_disp(root, disp.wrapping_sub_unsigned(range.start));
-        let last = self.constant(types::I32, i64::from(range.len - size));
+    /// Host address of the first byte of `reach`, which lies in the range.
+    fn range_host(&mut self, (root, disp): (Value, i32), reach: Reach, range: RamRange) -> Value {
+        let disp = disp.wrapping_add(reach.low).wrapping_sub_unsigned(range.start);
+        let inside = self.add_disp(root, disp);
+        let last = self.constant(types::I32, i64::from(range.len - reach.span));
         let outside = self.b.ins().icmp(IntCC::UnsignedGreaterThan, inside, last);
         let (cold, hot) = (self.b.create_block(), self.b.create_block());
         self.b.set_cold_block(cold);
@@ -152,28 +182,50 @@ impl Translator<'_> {
         if disp == 0 { root } else { self.b.ins().iadd_imm_s(root, i64::from(disp)) }
     }
 
-    fn window_host(&mut self, address: &Address, size: u32, write: bool) -> Value {
+    /// Host address of the first byte of `reach`, which lies in the access's window.
+    fn window_host(&mut self, address: &Address, size: u32, write: bool, reach: Reach) -> Value {
         let windows = if write { offset::WRITE_WINDOWS } else { offset::READ_WINDOWS };
         let slot = windows + offset::WINDOW_BYTES * address.window as i32;
         let (cold, hot) = (self.b.create_block(), self.b.create_block());
         self.b.set_cold_block(cold);
-        // Each load stands before its one use, so that it becomes an operand.
-        let offset = self.offset_of(address);
-        let minus_start = self.load_state(types::I32, slot + offset::WINDOW_MINUS_START);
-        let inside = self.b.ins().iadd(offset, minus_start);
-        let inside = self.b.ins().uextend(types::I64, inside);
-        let host = self.load_state(types::I64, slot + offset::WINDOW_HOST);
-        let place = self.b.ins().iadd(inside, host);
-        let bound = self.load_state(types::I64, slot + offset::WINDOW_BOUND);
-        let outside = self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, inside, bound);
         self.b.append_block_param(hot, types::I64);
+        let (outside, place) = self.outside_window(address, slot, reach);
         self.b.ins().brif(outside, cold, &[], hot, &[place.into()]);
         self.b.switch_to_block(cold);
         self.fill_window(address, size, write);
-        let place = self.load_state(types::I64, offset::ACCESS_VALUE);
+        let place = if reach.grouped {
+            let (outside, place) = self.outside_window(address, slot, reach);
+            let (leave, on) = (self.b.create_block(), self.b.create_block());
+            self.b.set_cold_block(leave);
+            self.b.set_cold_block(on);
+            self.b.ins().brif(outside, leave, &[], on, &[]);
+            self.b.switch_to_block(leave);
+            self.leave_at(SiteKind::Group, self.eip, self.executed);
+            self.b.switch_to_block(on);
+            place
+        } else {
+            self.load_state(types::I64, offset::ACCESS_VALUE)
+        };
         self.b.ins().jump(hot, &[place.into()]);
         self.b.switch_to_block(hot);
         self.b.block_params(hot)[0]
+    }
+
+    /// Whether `reach` is not inside the window at `slot`, and the host address of its first byte if it is.
+    fn outside_window(&mut self, address: &Address, slot: i32, reach: Reach) -> (Value, Value) {
+        // Each load stands before its one use, so that it becomes an operand.
+        let first = Address { disp: address.disp.wrapping_add(reach.low), ..*address };
+        let first = self.offset_of(&first);
+        let minus_start = self.load_state(types::I32, slot + offset::WINDOW_MINUS_START);
+        let inside = self.b.ins().iadd(first, minus_start);
+        let inside = self.b.ins().uextend(types::I64, inside);
+        let host = self.load_state(types::I64, slot + offset::WINDOW_HOST);
+        let place = self.b.ins().iadd(inside, host);
+        // The bound is for accesses of `WINDOW_ACCESS` bytes.
+        let beyond = i64::from(reach.span) - cpu::layout::WINDOW_ACCESS as i64;
+        let last = if beyond > 0 { self.b.ins().iadd_imm_s(inside, beyond) } else { inside };
+        let bound = self.load_state(types::I64, slot + offset::WINDOW_BOUND);
+        (self.b.ins().icmp(IntCC::UnsignedGreaterThanOrEqual, last, bound), place)
     }
 
     /// The cold path of an access outside its window: has the window made, or leaves. The host address of the

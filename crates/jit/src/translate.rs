@@ -19,8 +19,7 @@ use crate::abi::Helper;
 use crate::delegate::{Handling, handling};
 use crate::discover::{Discovered, End};
 use crate::flags::{FLAGS, FlagState};
-use crate::guards::{Guards, plan};
-use crate::liveness::{Liveness, Wanted, analyse, may_leave};
+use crate::liveness::{Leaving, Liveness, Wanted, analyse};
 use crate::unit::{Exit, Site, SiteKind, UnitCounts, UnitRequest};
 use crate::windows::Windows;
 
@@ -97,7 +96,9 @@ pub struct Translator<'a> {
     pub(crate) request: &'a UnitRequest,
     pub(crate) unit: &'a Discovered,
     live: Liveness,
-    guards: Guards,
+    pub(crate) leaving: Leaving,
+    /// Host address of the first byte of each group whose leader was translated.
+    pub(crate) group_hosts: HashMap<u32, Value>,
     /// Address of the CPU state.
     pub(crate) state: Value,
     /// Host address of the first byte of the baked range; it does not change while the unit runs.
@@ -195,13 +196,20 @@ impl<'a> Translator<'a> {
             Some(_) => b.ins().load(types::I64, STATE, state, offset::RANGE_HOST),
             None => state,
         };
-        let guards = if request.mode.paging { plan(unit, request.entry) } else { Guards::default() };
+        let mut leaving = Leaving::default();
+        if request.mode.paging {
+            leaving.guards = crate::guards::plan(unit, request.entry);
+        }
+        if request.mode.flat {
+            leaving.groups = crate::groups::plan(unit, request);
+        }
         let mut translator = Self {
             b,
             request,
             unit,
-            live: analyse(unit, &guards),
-            guards,
+            live: analyse(unit, &leaving),
+            leaving,
+            group_hosts: HashMap::new(),
             state,
             range_host,
             regs,
@@ -340,7 +348,7 @@ impl<'a> Translator<'a> {
             self.slow = self.request.slow.contains(at) || !self.request.mode.flat;
             self.windowed = self.request.windowed.contains(at);
             self.check_leave = false;
-            let leaves = may_leave(insn) || !self.guards.at(*at).is_empty() || n + 1 == insns.len();
+            let leaves = self.leaving.at(*at, insn) || n + 1 == insns.len();
             if leaves && !self.keeps {
                 self.store_registers();
                 self.dirty = 0;
@@ -373,7 +381,7 @@ impl<'a> Translator<'a> {
 
     /// Looks at the pages that the instruction at `at` is the first to need.
     fn guards_before(&mut self, at: u32) {
-        for page in self.guards.at(at).to_vec() {
+        for page in self.leaving.guards.at(at).to_vec() {
             let here = page == at >> base::PAGE_SHIFT;
             self.guard(page, if here { SiteKind::Page } else { SiteKind::Crossing });
         }

@@ -60,6 +60,8 @@ pub struct UnitRequest {
     pub windowed: BTreeSet<u32>,
     /// Instructions whose accesses failed their inline check too often: they call the helper instead.
     pub slow: BTreeSet<u32>,
+    /// Instructions whose access leads or joins no group: the group's check failed too often.
+    pub ungrouped: BTreeSet<u32>,
     /// Most instructions in the unit.
     pub limit: usize,
     /// Whether each block counts its executions.
@@ -73,6 +75,8 @@ pub enum SiteKind {
     Access,
     /// A load lies outside the baked range: the interpreter runs the instruction.
     Range,
+    /// The check of a group failed: the interpreter runs the leader.
+    Group,
     /// A helper ended the instruction; the pending trap or `helper_status` says how.
     Helper,
     /// The interpreter must run the instruction.

@@ -126,6 +126,7 @@ impl Runner {
             range: Some(jit::RamRange { start: 0, len: 64 << 20 }),
             windowed: Default::default(),
             slow: Default::default(),
+            ungrouped: Default::default(),
             limit: 16,
             counted: false,
         };
