@@ -177,9 +177,13 @@ fn followers(unit: &Discovered, eip: u32) -> impl Iterator<Item = u32> + '_ {
     targets.filter(|target| unit.blocks.contains_key(target))
 }
 
-/// The registers at the start of each block that can be reached.
+/// The registers at the start of each block that can be reached: what all ways there agree on. Once they have not, it
+/// stays so, which ends the search.
 fn known_at_entries(unit: &Discovered, entry: u32) -> BTreeMap<u32, Known> {
-    let mut known = BTreeMap::from([(entry, std::array::from_fn(|n| (Root::Entry(n as u8), 0)))]);
+    let at_entry: Known = std::array::from_fn(|n| (Root::Entry(n as u8), 0));
+    let mut known = BTreeMap::from([(entry, at_entry)]);
+    // What each way to a block brings, by the block that it comes from.
+    let mut brought: BTreeMap<u32, BTreeMap<u32, Known>> = BTreeMap::new();
     let mut work = vec![entry];
     while let Some(eip) = work.pop() {
         let mut after: Known = known[&eip];
@@ -187,13 +191,17 @@ fn known_at_entries(unit: &Discovered, entry: u32) -> BTreeMap<u32, Known> {
             step(&mut after, *at, insn);
         }
         for target in followers(unit, eip) {
-            let met = match known.get(&target) {
-                Some(before) => std::array::from_fn(|n| {
-                    if before[n] == after[n] { before[n] } else { (Root::Met(target, n as u8), 0) }
-                }),
-                None => after,
-            };
-            if known.get(&target) != Some(&met) {
+            let ways = brought.entry(target).or_default();
+            ways.insert(eip, after);
+            let before = known.get(&target);
+            let met: Known = std::array::from_fn(|n| {
+                let own = (Root::Met(target, n as u8), 0);
+                let agreed = ways.values().all(|way| way[n] == after[n])
+                    && (target != entry || at_entry[n] == after[n])
+                    && before.is_none_or(|before| before[n] != own);
+                if agreed { after[n] } else { own }
+            });
+            if before != Some(&met) {
                 known.insert(target, met);
                 work.push(target);
             }
