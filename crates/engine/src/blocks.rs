@@ -10,43 +10,55 @@ use base::LinearAddr;
 use cpu::{Cpu, Exception};
 use isa::{DecodeMode, Insn, Op, Operand, Rep, decode_run};
 
-/// Places for blocks; a power of two.
-const PLACES: usize = 4096;
+/// Places for blocks to begin with and at most; powers of two.
+const PLACES: usize = 1 << 12;
+const MOST_PLACES: usize = 1 << 18;
 
 /// Instructions kept before all are forgotten.
-const INSNS: usize = 1 << 15;
+const INSNS: usize = 1 << 18;
 
 /// Most bytes of a block.
 const BYTES: usize = 64;
 
-/// A block, and what it was decoded from.
+/// A block; the bytes that it was decoded from are kept elsewhere, so that those that are looked at lie close together.
 #[derive(Clone, Copy)]
 struct Block {
-    bytes: [u8; BYTES],
     eip: u32,
     code32: bool,
     /// Bytes; 0 for a place without block.
     len: u8,
-    /// Its instructions: the first, and how many.
+    /// Its instructions: how many, and the first.
+    count: u16,
     first: u32,
-    count: u32,
     /// The watch's number when the bytes were last compared.
     seen: u64,
 }
 
-/// A direct-mapped cache of blocks.
+const VACANT: Block = Block { eip: 0, code32: true, len: 0, count: 0, first: 0, seen: u64::MAX };
+
+/// A direct-mapped cache of blocks that grows while they push each other out.
 pub struct BlockCache {
-    blocks: Box<[Block; PLACES]>,
+    blocks: Vec<Block>,
+    bytes: Vec<[u8; BYTES]>,
     insns: Vec<Insn>,
+    /// Blocks that another has taken the place of.
+    pushed_out: usize,
 }
 
 impl BlockCache {
     pub fn new() -> Self {
-        let vacant =
-            Block { bytes: [0; BYTES], eip: 0, code32: true, len: 0, first: 0, count: 0, seen: u64::MAX };
-        let blocks = vec![vacant; PLACES].into_boxed_slice();
-        let blocks = blocks.try_into().unwrap_or_else(|_| unreachable!("the length is PLACES"));
-        Self { blocks, insns: Vec::with_capacity(INSNS + BYTES) }
+        Self {
+            blocks: vec![VACANT; PLACES],
+            bytes: vec![[0; BYTES]; PLACES],
+            insns: Vec::new(),
+            pushed_out: 0,
+        }
+    }
+
+    /// Where the block at `eip` is kept: blocks that follow one another lie in a row.
+    #[inline]
+    fn place(&self, eip: u32) -> usize {
+        (eip >> 2) as usize % self.blocks.len()
     }
 
     /// The instructions from CS:EIP on, of which only the last may need the run loop or be followed by another
@@ -56,13 +68,13 @@ impl BlockCache {
     /// #GP(0) past the segment limit, #PF.
     #[inline]
     pub fn enter(&mut self, cpu: &mut Cpu) -> Result<&[Insn], Exception> {
-        let place = place(cpu.state.eip);
-        let block = &self.blocks[place];
+        let block = &self.blocks[self.place(cpu.state.eip)];
         if block.eip != cpu.state.eip || block.seen != cpu.code_changes() {
             self.compare(cpu)?;
         }
-        let block = &self.blocks[place];
-        Ok(self.insns.get(block.first as usize..(block.first + block.count) as usize).unwrap_or_default())
+        let block = &self.blocks[self.place(cpu.state.eip)];
+        let first = block.first as usize;
+        Ok(self.insns.get(first..first + usize::from(block.count)).unwrap_or_default())
     }
 
     /// Makes the place of EIP hold the block there as it is now.
@@ -75,35 +87,40 @@ impl BlockCache {
         let mut bytes = [0; BYTES];
         let len = cpu.watch_code(LinearAddr((cs.base as u32).wrapping_add(eip)), &mut bytes)?;
         let bytes = &bytes[..len.min((behind as usize).saturating_add(1))];
-        let block = &mut self.blocks[place(eip)];
-        let old = &block.bytes[..usize::from(block.len)];
+        let place = self.place(eip);
+        let block = &self.blocks[place];
+        let old = &self.bytes[place][..usize::from(block.len)];
         if block.len == 0 || block.eip != eip || block.code32 != code32 || !bytes.starts_with(old) {
+            self.pushed_out += usize::from(block.len != 0 && block.eip != eip);
             self.decode(eip, DecodeMode { code32 }, bytes);
         }
-        self.blocks[place(eip)].seen = cpu.code_changes();
+        let place = self.place(eip);
+        self.blocks[place].seen = cpu.code_changes();
         Ok(())
     }
 
     fn decode(&mut self, eip: u32, mode: DecodeMode, bytes: &[u8]) {
+        if self.pushed_out > self.blocks.len() / 4 && self.blocks.len() < MOST_PLACES {
+            let places = self.blocks.len() * 4;
+            *self = Self { blocks: vec![VACANT; places], bytes: vec![[0; BYTES]; places], ..Self::new() };
+        }
         if self.insns.len() >= INSNS {
             self.insns.clear();
-            for block in self.blocks.iter_mut() {
-                (block.len, block.seen) = (0, u64::MAX);
-            }
+            self.blocks.fill(VACANT);
         }
         let first = self.insns.len();
         let len = decode_run(bytes, eip, mode, &mut self.insns, is_plain);
-        let block = &mut self.blocks[place(eip)];
-        block.bytes[..len].copy_from_slice(&bytes[..len]);
-        (block.eip, block.code32, block.len) = (eip, mode.code32, len as u8);
-        (block.first, block.count) = (first as u32, (self.insns.len() - first) as u32);
+        let place = self.place(eip);
+        self.bytes[place][..len].copy_from_slice(&bytes[..len]);
+        self.blocks[place] = Block {
+            eip,
+            code32: mode.code32,
+            len: len as u8,
+            count: (self.insns.len() - first) as u16,
+            first: first as u32,
+            seen: u64::MAX,
+        };
     }
-}
-
-/// Where the block at `eip` is kept.
-#[inline]
-fn place(eip: u32) -> usize {
-    (eip ^ eip >> base::PAGE_SHIFT) as usize % PLACES
 }
 
 /// Whether the next instruction is the one behind, and the run loop need not look at the state before it.

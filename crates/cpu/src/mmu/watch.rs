@@ -7,7 +7,7 @@ use super::tlb::host_copy;
 use crate::{Cpu, Exception};
 
 /// Pages watched at a time; a power of two.
-const PAGES: usize = 64;
+const PAGES: usize = 512;
 
 /// The watched pages and what has happened to them.
 ///
