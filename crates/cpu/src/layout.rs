@@ -224,7 +224,8 @@ pub struct CpuState {
     pub access_value: u64,
     /// Identity of (mode bits, page directory) that jump-cache entries must match, in the high half.
     pub context: u64,
-    /// Advanced by everything that can change the mapping of linear addresses (jit.md, 5); never 0.
+    /// Advanced by everything that can change the mapping of linear addresses (jit.md, 5), INVLPG of single pages apart;
+    /// never 0.
     pub epoch: u64,
     /// Link cell through which translated code left.
     pub exit_cell: u64,
@@ -328,6 +329,18 @@ impl CpuState {
         self.read_windows = [Window::default(); WINDOWS];
         self.next_generation(0);
         self.clear_write_windows();
+    }
+
+    /// Empties the windows that hold linear page `page`, and drops all page entries.
+    pub fn drop_windows(&mut self, page: u32) {
+        let la = page << 12;
+        for window in self.read_windows.iter_mut().chain(&mut self.write_windows) {
+            if window.covers(la, 1) {
+                *window = Window::default();
+            }
+        }
+        self.next_generation(0);
+        self.next_generation(1);
     }
 
     /// Empties the windows for stores and drops their page entries.

@@ -4,7 +4,7 @@
 //! that leads there is its entry cell or in its `incoming` list; a jump-cache entry points to an entry cell,
 //! never to code.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use base::{AddrRange, PAGE_MASK, PAGE_SHIFT};
 use cpu::layout::{JUMP_CACHE_SIZE, JumpCacheEntry};
@@ -12,6 +12,7 @@ use cpu::{Cpu, CpuState};
 use isa::Op;
 use jit::{CompiledUnit, Placed, Site};
 use memory::{FlatView, RamId, Target};
+use rustc_hash::FxHashMap as HashMap;
 
 use crate::cells::CellArena;
 use crate::enter::{get_cell, set_cell};

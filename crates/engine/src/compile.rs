@@ -129,10 +129,11 @@ impl Engine {
         job: Job,
         unit: Result<CompiledUnit, TranslateError>,
     ) -> Result<UnitId, TranslateError> {
-        let id = job.id;
+        let (id, key) = (job.id, job.spot.key);
         let installed = unit.and_then(|unit| self.install(&job, unit));
         if let Err(error) = &installed {
             self.cache.release(id);
+            self.give_up(key);
             if let TranslateError::Refused { .. } = error {
                 self.stats.refused += 1;
                 tracing::warn!(target: "engine::translate", "{error}");

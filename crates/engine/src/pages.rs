@@ -4,10 +4,9 @@
 //! that page share it. Invariant: a cell holds the present epoch only if a fetch from its linear page went through
 //! the TLB in this epoch and found its page of RAM, and no map change has named that page since.
 
-use std::collections::HashMap;
-
 use base::{AddrRange, PAGE_SHIFT};
 use memory::RamId;
+use rustc_hash::FxHashMap as HashMap;
 
 use crate::cells::CellArena;
 #[cfg(test)]
@@ -39,6 +38,7 @@ struct PageCell {
 pub struct PageCells {
     cells: HashMap<PageKey, PageCell>,
     by_phys: HashMap<u64, Vec<PageKey>>,
+    by_linear: HashMap<u32, Vec<PageKey>>,
     arena: CellArena,
 }
 
@@ -55,6 +55,7 @@ impl PageCells {
         let cell = self.arena.alloc(NEVER);
         self.cells.insert(key, PageCell { cell, users: 1, phys });
         self.by_phys.entry(phys).or_default().push(key);
+        self.by_linear.entry(key.linear).or_default().push(key);
         cell
     }
 
@@ -65,7 +66,8 @@ impl PageCells {
         if page.users == 0 {
             let (cell, phys) = (page.cell, page.phys);
             self.cells.remove(&key);
-            self.leave_phys(key, phys);
+            leave(&mut self.by_phys, phys, key);
+            leave(&mut self.by_linear, key.linear, key);
             self.arena.free(cell);
         }
     }
@@ -76,7 +78,7 @@ impl PageCells {
         set_cell(page.cell, epoch);
         let before = std::mem::replace(&mut page.phys, phys);
         if before != phys {
-            self.leave_phys(key, before);
+            leave(&mut self.by_phys, before, key);
             self.by_phys.entry(phys).or_default().push(key);
         }
     }
@@ -98,6 +100,13 @@ impl PageCells {
         }
     }
 
+    /// The mapping of one linear page changed: it must be found again.
+    pub fn forget_linear(&mut self, linear: u32) {
+        if let Some(keys) = self.by_linear.get(&linear) {
+            self.reset(keys);
+        }
+    }
+
     /// Whether the page was found in `epoch`.
     #[cfg(test)]
     pub fn is_found(&self, key: PageKey, epoch: u64) -> bool {
@@ -109,13 +118,14 @@ impl PageCells {
             set_cell(page.cell, NEVER);
         }
     }
+}
 
-    fn leave_phys(&mut self, key: PageKey, phys: u64) {
-        if let Some(keys) = self.by_phys.get_mut(&phys) {
-            keys.retain(|other| *other != key);
-            if keys.is_empty() {
-                self.by_phys.remove(&phys);
-            }
+/// Takes `key` out of one list of an index.
+fn leave<K: std::hash::Hash + Eq>(index: &mut HashMap<K, Vec<PageKey>>, place: K, key: PageKey) {
+    if let Some(keys) = index.get_mut(&place) {
+        keys.retain(|other| *other != key);
+        if keys.is_empty() {
+            index.remove(&place);
         }
     }
 }
@@ -156,6 +166,17 @@ mod tests {
     }
 
     #[test]
+    fn a_linear_page_is_forgotten_alone() {
+        let (mut pages, key) = (PageCells::default(), key());
+        pages.acquire(key, PHYS);
+        pages.found(key, PHYS, 1);
+        pages.forget_linear(key.linear + 1);
+        assert!(pages.is_found(key, 1));
+        pages.forget_linear(key.linear);
+        assert!(!pages.is_found(key, 1));
+    }
+
+    #[test]
     fn the_last_user_gives_the_cell_back() {
         let (mut pages, key) = (PageCells::default(), key());
         let cell = pages.acquire(key, PHYS);
@@ -165,6 +186,6 @@ mod tests {
         assert!(pages.is_found(key, 1));
         pages.release(key);
         assert!(!pages.is_found(key, 1));
-        assert!(pages.by_phys.is_empty());
+        assert!(pages.by_phys.is_empty() && pages.by_linear.is_empty());
     }
 }

@@ -1,6 +1,6 @@
 //! The run loop: slices, interrupts, and which executor runs next.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use base::{LinearAddr, PAGE_MASK, PhysAddr};
@@ -8,9 +8,10 @@ use cpu::{CodePage, Cpu, Exception, Trap, eflags, flags, leave};
 use jit::abi::{SITE_LOOKUP, SITE_UNLINKED, status};
 use jit::{CodeArena, Compiler, Delegated, OptLevel, Owner, Site, SiteKind};
 use memory::{RamBlock, RamId};
+use rustc_hash::FxHashMap as HashMap;
 
 use crate::blocks::BlockCache;
-use crate::cache::{TranslationCache, UnitId};
+use crate::cache::{TranslationCache, TranslationKey, UnitId};
 use crate::compile::Spot;
 use crate::config::{EngineConfig, JitMode};
 use crate::enter::enter;
@@ -39,6 +40,12 @@ pub enum Stop {
     /// A helper panicked: a bug.
     Panicked(u32),
 }
+
+/// Executions of a place where nothing could be translated before that is tried again.
+const RETRY_AFTER: u32 = 64;
+
+/// Such places remembered.
+const MOST_HOPELESS: usize = 4096;
 
 /// Which inlined check failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +93,10 @@ pub struct Engine {
     interpreted: BlockCache,
     counters: Box<[u16]>,
     contexts: HashMap<(ModeKey, u32), u32>,
+    /// The present one.
+    context: Option<(ModeKey, u32)>,
+    /// Places where nothing could be translated, and how often they are passed by before that is tried again.
+    hopeless: HashMap<TranslationKey, u32>,
     /// The slice ends at an exact instruction: what does not fit is interpreted.
     exact: bool,
     delegated: Arc<std::sync::atomic::AtomicU64>,
@@ -118,7 +129,7 @@ impl Engine {
             stats: Stats::default(),
             mode,
             deltas,
-            blocks: HashMap::new(),
+            blocks: HashMap::default(),
             slow: BTreeSet::new(),
             windowed: BTreeSet::new(),
             ungrouped: BTreeSet::new(),
@@ -130,7 +141,9 @@ impl Engine {
             insns: InsnCache::new(),
             interpreted: BlockCache::new(),
             counters: vec![0; COUNTERS].into_boxed_slice(),
-            contexts: HashMap::new(),
+            contexts: HashMap::default(),
+            context: None,
+            hopeless: HashMap::default(),
             exact: false,
             delegated,
         };
@@ -232,6 +245,9 @@ impl Engine {
         if self.owner.cpu.mmu.code_written() {
             self.apply_code_writes();
         }
+        for page in self.owner.cpu.mmu.take_invalidated() {
+            self.cache.pages.forget_linear(page);
+        }
         if asked & leave::MODE != 0 {
             self.mode_changed();
         }
@@ -246,6 +262,10 @@ impl Engine {
         }
         self.mode = mode;
         let key = (mode, if mode.paging { self.owner.cpu.state.cr3 } else { 0 });
+        if self.context == Some(key) {
+            return;
+        }
+        self.context = Some(key);
         if self.contexts.len() > 1 << 16 {
             self.contexts.clear();
             self.owner.cpu.state.clear_jump_cache();
@@ -358,11 +378,37 @@ impl Engine {
         if !self.is_hot(spot.key.eip) {
             return Ok(None);
         }
+        if self.is_hopeless(&spot.key) {
+            return Ok(None);
+        }
         if self.worker.is_some() {
             self.submit(&spot);
             return Ok(None);
         }
         Ok(self.compile(&spot).ok())
+    }
+
+    /// Whether nothing could be translated here not long ago.
+    fn is_hopeless(&mut self, key: &TranslationKey) -> bool {
+        match self.hopeless.get_mut(key) {
+            Some(0) => {
+                self.hopeless.remove(key);
+                false
+            }
+            Some(left) => {
+                *left -= 1;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Notes that nothing can be translated here.
+    pub(crate) fn give_up(&mut self, key: TranslationKey) {
+        if self.hopeless.len() >= MOST_HOPELESS {
+            self.hopeless.clear();
+        }
+        self.hopeless.insert(key, RETRY_AFTER);
     }
 
     /// Has the worker compile the code at `spot`, if it has room and does not do so already.

@@ -52,7 +52,7 @@ impl Worker {
             jobs: Some(jobs),
             results,
             ready,
-            pending: HashSet::new(),
+            pending: HashSet::default(),
             room: queue,
             thread: Some(thread),
         })

@@ -48,6 +48,8 @@ pub struct Mmu {
     tlb: Tlb,
     watch: watch::CodeWatch,
     paging: paging::PagingMode,
+    /// Linear pages that INVLPG has dropped, until the owner of translations asks.
+    invalidated: Vec<u32>,
     /// A walk has replaced a translation by another: the page tables were changed without a flush.
     remapped: bool,
     /// Parts of 4 MiB pages may be in the TLB, so that INVLPG must drop more than one entry.
@@ -69,6 +71,7 @@ impl Mmu {
             tlb: Tlb::new(),
             watch: watch::CodeWatch::new(),
             paging: paging::PagingMode::default(),
+            invalidated: Vec::new(),
             remapped: false,
             large_pages: false,
             stats: MmuStats::default(),
@@ -110,6 +113,11 @@ impl Mmu {
     #[must_use]
     pub fn paging_on(&self) -> bool {
         self.paging.on
+    }
+
+    /// Linear pages whose mapping may have changed one by one, without a new epoch; none after this.
+    pub fn take_invalidated(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.invalidated)
     }
 
     /// What was done so far.

@@ -22,6 +22,9 @@ pub struct PagingMode {
     pub directory: u32,
 }
 
+/// Pages noted one by one before the whole epoch ends.
+const MOST_INVALIDATED: usize = 64;
+
 /// Bits of a page-table or page-directory entry.
 mod pte {
     pub const P: u32 = 1 << 0;
@@ -279,10 +282,18 @@ impl Cpu {
         if self.mmu.large_pages {
             self.mmu.tlb.flush();
             self.mmu.large_pages = false;
+            self.mapping_changed();
         } else {
             self.mmu.tlb.drop_page(la.page());
+            if self.mmu.invalidated.len() < MOST_INVALIDATED {
+                self.mmu.invalidated.push(la.page());
+                self.state.drop_windows(la.page());
+                self.state.leave |= crate::leave::MODE;
+            } else {
+                self.mmu.invalidated.clear();
+                self.mapping_changed();
+            }
         }
-        self.mapping_changed();
     }
 
     /// What every change of the mapping of linear addresses has in common.
