@@ -22,7 +22,7 @@ fn run(config: &LockstepConfig, from: u64, count: u64) -> LockstepReport {
 
 #[test]
 fn random_programs() {
-    let count = programs(40_000);
+    let count = programs(200_000);
     let report = run(&LockstepConfig::default(), 0, count);
     if count >= 200_000 {
         assert_eq!(report.thin(1000), [], "operations whose translated code hardly ran");
@@ -31,12 +31,12 @@ fn random_programs() {
 
 #[test]
 fn random_programs_with_code_memory_of_one_mebibyte() {
-    run(&LockstepConfig { code_bytes: 1 << 20, ..LockstepConfig::default() }, 1 << 32, programs(5_000));
+    run(&LockstepConfig { code_bytes: 1 << 20, ..LockstepConfig::default() }, 1 << 32, programs(20_000));
 }
 
 #[test]
 fn random_programs_compiled_in_the_background() {
-    run(&LockstepConfig { jit: JitMode::Background, ..LockstepConfig::default() }, 2 << 32, programs(5_000));
+    run(&LockstepConfig { jit: JitMode::Background, ..LockstepConfig::default() }, 2 << 32, programs(20_000));
 }
 
 fn all_guests(jit: JitMode, code_bytes: usize) {

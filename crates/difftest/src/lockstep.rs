@@ -81,6 +81,9 @@ impl LockstepConfig {
             code_bytes: self.code_bytes,
             unit_limit: self.unit_limits[usize::from(batch.is_multiple_of(8))],
             counted: self.counted,
+            // Programs are short: what waits for the worker, or for a group to be dissolved, would not be tested.
+            queue: 16,
+            ungroup_after: 3,
             ..EngineConfig::default()
         }
     }
