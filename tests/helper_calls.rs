@@ -89,9 +89,14 @@ fn machine() -> Machine {
 /// Runs the guest, and gives its helper calls by row.
 fn calls(machine: &mut Machine, guest: &Guest, times: u32, paging: bool) -> Vec<u64> {
     machine.memory().write_rom(u64::from(CODE), &guest.code(times, paging));
+    calls_from(machine, CODE)
+}
+
+/// Runs what stands at `start`, and gives its helper calls by row.
+fn calls_from(machine: &mut Machine, start: u32) -> Vec<u64> {
     let before = machine.engine().helper_calls();
     let cpu = machine.engine_mut().cpu_mut();
-    cpu.set_flat_protected(CODE);
+    cpu.set_flat_protected(start);
     cpu.state.gpr[4] = 0x9000;
     let stop = machine.run(None);
     assert!(matches!(stop, engine::Stop::Halted(_)), "{stop:?}");
@@ -164,6 +169,29 @@ fn a_device_costs_one_call_for_each_access() {
     // An instruction that may have reached a device is never begun anew, so its store to RAM takes the helper too.
     costs("push from a device to RAM", &Guest::new(BLOCK, &[PUSH, POP]), 2);
     costs("many", &Guest::new(BLOCK, &[READ, WRITE, ADD, READ_BYTE]), 5);
+}
+
+#[test]
+fn a_device_costs_one_call_from_a_page_that_lies_apart_from_the_one_before() {
+    // The pages at 0 and 400000 are neighbours in linear memory only: the second one is at 800000.
+    const SECOND: (u32, u32) = (0x40_0000, 0x80_0000);
+    let mut machine = machine();
+    machine.memory().write_rom(u64::from(DIRECTORY) + 4, &(SECOND.1 | 0x83).to_le_bytes());
+    let guest = Guest::new(BLOCK, &[&[0x90], READ]); // nop; mov eax, [ebx]
+    let mut measured = |times| {
+        let code = guest.code(times, true);
+        // READ, the end of the loop and HLT stand in the second page.
+        let (first, second) = code.split_at(code.len() - READ.len() - 8);
+        let start = SECOND.0 - first.len() as u32;
+        machine.memory().write_rom(u64::from(start), first);
+        machine.memory().write_rom(u64::from(SECOND.1), second);
+        let before = machine.engine().stats().interpreted;
+        let calls = calls_from(&mut machine, start)[ACCESS];
+        (calls, machine.engine().stats().interpreted - before)
+    };
+    measured(1000);
+    let (few, many) = (measured(1000), measured(1500));
+    assert_eq!((many.0 - few.0, many.1 - few.1), (500, 0), "helper calls, and instructions interpreted");
 }
 
 #[test]

@@ -95,6 +95,22 @@ fn item_031_an_edit_after_an_inner_rollback_is_undone_too() {
     assert!(world.map.rendered(&world.space).unwrap().shows_the_same(&world.space.view()));
 }
 
+/// What the comparisons with a whole rendering rest on: it tells views apart, and does not ask how they came about.
+#[test]
+fn item_038_views_show_the_same_when_their_ranges_are_equal() {
+    let (world, window) = pam();
+    let off = world.space.view();
+    world.edit(|txn| txn.set_enabled(window, true));
+    let on = world.space.view();
+    assert!(!on.shows_the_same(&off) && !off.shows_the_same(&on));
+    world.edit(|txn| txn.set_enabled(window, false));
+    let again = world.space.view();
+    assert!(!Arc::ptr_eq(&again, &off) && again.shows_the_same(&off));
+    // One that only shows more is another.
+    world.put(world.root, 0x2000_0000, 0, mmio("more", 0x10));
+    assert!(!world.space.view().shows_the_same(&off) && !off.shows_the_same(&world.space.view()));
+}
+
 #[test]
 fn item_032_what_no_space_sees_makes_no_view() {
     let world = World::new(ZEROS);
