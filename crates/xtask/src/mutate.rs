@@ -1,10 +1,12 @@
 //! `mutate`: breaks the code in places drawn by a seed and counts which breaks the tests notice.
 //!
-//! `cargo-mutants` lists the possible breaks. They are made one at a time in a copy of the tree below `target/`:
-//! the tree itself is never touched. Every break is shown to the suites of its row of [`PARTS`], in order, until one
-//! fails: few tests, chosen so that building and running them takes less than three minutes.
+//! `cargo-mutants` lists the possible breaks. They are made one at a time in a copy of the tree below `target/`
+//! (or `CARGO_TARGET_DIR`): the tree itself is never touched. Breaks that do not compile are passed over. Every
+//! other break is shown to the suites of its row of [`PARTS`], in order, until one fails: few tests, chosen so that
+//! building and running them takes less than three minutes.
 //! (Its own filter by name does not hold back every kind of break, so the breaks are made here.)
 
+use std::num::ParseIntError;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -71,8 +73,8 @@ const TIMEOUT: &str = "180";
 /// Status of `timeout` when time ran out.
 const TIMED_OUT: i32 = 124;
 
-/// Where the copy and its build lie.
-const PLACE: &str = "target/mutate";
+/// Where the copy and its build lie, below the directory of cargo's builds.
+const PLACE: &str = "mutate";
 
 /// One `cargo test` invocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,10 +88,10 @@ struct Suite {
 /// How many breaks, and which.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Seed of the draw
-    #[arg(long)]
+    /// Seed of the draw: a number, or 0x and hexadecimal digits, of which the first 16 count (so a commit will do)
+    #[arg(long, value_parser = seed)]
     seed: u64,
-    /// Number of breaks
+    /// Number of breaks that compile
     #[arg(long, default_value_t = 30)]
     count: usize,
     /// Only prints what would be broken
@@ -138,15 +140,18 @@ pub fn run(args: &Args) -> Outcome {
     let tree = copy_tree()?;
     let all = list(&tree)?;
     let drawn: Vec<&Mutant> =
-        Rng::new(args.seed).draw(args.count, all.len()).into_iter().map(|place| &all[place]).collect();
-    println!("{} of {} possible breaks, seed {}", drawn.len(), all.len(), args.seed);
+        Rng::new(args.seed).draw(all.len(), all.len()).into_iter().map(|place| &all[place]).collect();
+    println!("{} of {} possible breaks, seed {:#x}", args.count.min(all.len()), all.len(), args.seed);
     if args.list {
-        drawn.iter().for_each(|mutant| println!("{}", mutant.name));
+        drawn.iter().take(args.count).for_each(|mutant| println!("{}", mutant.name));
         return Ok(true);
     }
-    baseline(&tree, &drawn)?;
+    baseline(&tree)?;
     let mut fates = Vec::new();
     for mutant in drawn {
+        if fates.iter().filter(|fate| **fate != Fate::Unviable).count() == args.count {
+            break;
+        }
         let started = Instant::now();
         let fate = fate(&tree, mutant)?;
         println!("{:10} {:10} {:4} s  {}", word(fate), suite(fate), started.elapsed().as_secs(), mutant.name);
@@ -156,9 +161,23 @@ pub fn run(args: &Args) -> Outcome {
     Ok(!fates.contains(&Fate::Survived))
 }
 
+/// The seed that `text` names.
+fn seed(text: &str) -> Result<u64, ParseIntError> {
+    match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits.get(..16).unwrap_or(digits), 16),
+        None => text.parse(),
+    }
+}
+
+/// Where the copy and its build lie.
+fn place() -> PathBuf {
+    let builds = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    shell::root().join(builds).join(PLACE)
+}
+
 /// Brings the copy up to date; unchanged files keep their time, so that little is built again.
 fn copy_tree() -> Result<PathBuf, String> {
-    let tree = shell::root().join(PLACE).join("tree");
+    let tree = place().join("tree");
     let files = shell::files("")?;
     for path in &files {
         let (from, to) = (shell::root().join(path), tree.join(path));
@@ -176,12 +195,11 @@ fn copy_tree() -> Result<PathBuf, String> {
 
 /// Removes from the copy what the tree no longer has.
 fn remove_others(tree: &Path, files: &[String]) -> Result<(), String> {
-    let prefix = format!("{PLACE}/tree/");
-    for path in shell::files(&prefix)? {
-        let inside = path.strip_prefix(&prefix).unwrap_or(&path);
-        if files.binary_search_by(|file| file.as_str().cmp(inside)).is_err() {
-            let place = tree.join(inside);
-            std::fs::remove_file(&place).map_err(|error| format!("{}: {error}", place.display()))?;
+    for path in shell::files(&tree.to_string_lossy())? {
+        let copy = shell::root().join(path);
+        let inside = copy.strip_prefix(tree).expect("it was found there").to_string_lossy();
+        if files.binary_search_by(|file| file.as_str().cmp(&inside)).is_err() {
+            std::fs::remove_file(&copy).map_err(|error| format!("{}: {error}", copy.display()))?;
         }
     }
     Ok(())
@@ -212,9 +230,9 @@ fn suites(file: &str) -> &'static [Suite] {
 }
 
 /// The suites must pass before anything is broken, or every break would look noticed.
-fn baseline(tree: &Path, drawn: &[&Mutant]) -> Result<(), String> {
+fn baseline(tree: &Path) -> Result<(), String> {
     let mut passed: Vec<Suite> = Vec::new();
-    for suite in drawn.iter().flat_map(|mutant| suites(&mutant.file)) {
+    for suite in PARTS.iter().flat_map(|part| part.suites) {
         if passed.contains(suite) {
             continue;
         }
@@ -245,7 +263,7 @@ fn test(tree: &Path, suite: &Suite) -> Command {
 
 fn in_copy(tree: &Path, program: &str, args: &[&str]) -> Command {
     let mut command = Command::new(program);
-    command.args(args).current_dir(tree).env("CARGO_TARGET_DIR", shell::root().join(PLACE).join("build"));
+    command.args(args).current_dir(tree).env("CARGO_TARGET_DIR", place().join("build"));
     command
 }
 
@@ -264,8 +282,12 @@ fn fate(tree: &Path, mutant: &Mutant) -> Result<Fate, String> {
 
 fn run_suites(tree: &Path, mutant: &Mutant) -> Result<Fate, String> {
     for suite in suites(&mutant.file) {
-        if timed(tree, &build(tree, suite))? != Some(0) {
-            return Ok(Fate::Unviable);
+        match timed(tree, &build(tree, suite))? {
+            Some(0) => {}
+            Some(TIMED_OUT) => {
+                return Err(format!("{}: the build takes longer than {TIMEOUT} s", mutant.name));
+            }
+            _ => return Ok(Fate::Unviable),
         }
         match timed(tree, &test(tree, suite))? {
             Some(0) => {}
@@ -370,6 +392,15 @@ mod tests {
             }
         }
         assert_eq!(suites("crates/cpu/src/lib.rs"), []);
+    }
+
+    #[test]
+    fn a_seed_is_a_number_or_the_first_digits_of_a_commit() {
+        assert_eq!(seed("30"), Ok(30));
+        assert_eq!(seed("0x30"), Ok(48));
+        assert_eq!(seed("0x0123456789abcdef0123456789abcdef01234567"), Ok(0x0123_4567_89ab_cdef));
+        assert!(seed("0123456789abcdef").is_err());
+        assert!(seed("0x").is_err());
     }
 
     #[test]
