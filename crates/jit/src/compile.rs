@@ -138,6 +138,10 @@ impl Compiler {
         self.context.clear();
         let frontend = self.isa.frontend_config();
         let translated = translate(&mut self.context.func, &mut self.builder, request, &unit, frontend);
+        if translated.broken {
+            let reason = "a member of a group before its leader".to_owned();
+            return Err(TranslateError::Refused { eip: request.entry, reason });
+        }
         self.context.set_disasm(self.disassemble);
         let clif = if listing.is_some() { self.context.func.display().to_string() } else { String::new() };
         let compiled = match self.context.compile(&*self.isa, &mut ControlPlane::default()) {

@@ -1,6 +1,6 @@
 //! Finds the guest blocks of a unit: follows direct branches and calls from the entry.
 //!
-//! Works on copied bytes only. Invariant: every instruction of a block lies wholly inside the copy.
+//! Works on copied bytes only. Invariant: every instruction of a block lies wholly inside the copy, and in one block.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -106,8 +106,13 @@ impl Walk<'_> {
 
     /// Decodes from `eip` to the end of its run.
     fn run(&mut self, mut eip: u32) {
-        while self.insns.len() < self.request.limit {
+        loop {
             if self.insns.contains_key(&eip) {
+                // Two ways to read the bytes meet here: a block of its own, so that no two share instructions.
+                self.leaders.insert(eip);
+                return;
+            }
+            if self.insns.len() >= self.request.limit {
                 return;
             }
             let Some(insn) = self.decode(eip) else { return };
@@ -205,5 +210,38 @@ fn end_of(insn: &Insn, next: u32) -> Option<End> {
         (Op::Call, None) => Some(End::CallIndirect(next)),
         (Op::Ret, _) => Some(End::Return),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::unit::{CodeBytes, UnitMode};
+
+    #[test]
+    fn blocks_share_no_instruction_where_two_ways_to_read_the_bytes_meet() {
+        // jz into the MOV's immediate, which reads as four NOPs and then goes on like the MOV: push eax; ret.
+        let code = vec![0x74, 1, 0xb8, 0x90, 0x90, 0x90, 0x90, 0x50, 0xc3];
+        // The limit is reached just before they meet: that must not matter.
+        let request = |limit| UnitRequest {
+            entry: 0x1000,
+            mode: UnitMode { paging: false, flat: true },
+            code: CodeBytes { start: 0x1000, bytes: code.clone() },
+            site_base: 0,
+            range: None,
+            windowed: BTreeSet::new(),
+            slow: BTreeSet::new(),
+            ungrouped: BTreeSet::new(),
+            limit,
+            counted: false,
+        };
+        for limit in [100, 8] {
+            let unit = discover(&request(limit));
+            let mut seen = BTreeSet::new();
+            for (eip, _) in unit.blocks.values().flat_map(|block| &block.insns) {
+                assert!(seen.insert(*eip), "{eip:#x} is in two blocks");
+            }
+            assert!(seen.contains(&0x1003) && unit.blocks[&0x1003].end == End::Fall(0x1007), "{unit:?}");
+        }
     }
 }

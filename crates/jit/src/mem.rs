@@ -123,10 +123,9 @@ impl Translator<'_> {
         let reach = match self.leaving.groups.at(self.eip) {
             Some(Part::Member { group, inside }) => {
                 let host = self.group_hosts.get(&group).copied();
-                return (
-                    host.expect("the leader dominates its members, so it was translated before"),
-                    inside,
-                );
+                // The leader dominates its members, so it was translated before; if not, the unit is refused.
+                self.broken |= host.is_none();
+                return (host.unwrap_or(self.state), inside);
             }
             Some(Part::Leader { low, span, .. }) => Reach { low, span, grouped: true },
             None => Reach { low: 0, span: size, grouped: false },

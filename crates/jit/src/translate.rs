@@ -88,6 +88,8 @@ pub struct Translated {
     pub counts: UnitCounts,
     /// Most instructions between two budget checks.
     pub longest: u32,
+    /// A bug in the plan of the groups: the function must not be run.
+    pub broken: bool,
 }
 
 /// The state of translating one unit.
@@ -97,6 +99,8 @@ pub struct Translator<'a> {
     pub(crate) unit: &'a Discovered,
     live: Liveness,
     pub(crate) leaving: Leaving,
+    /// The plan of the groups is wrong: the unit must not be used.
+    pub(crate) broken: bool,
     /// Host address of the first byte of each group whose leader was translated.
     pub(crate) group_hosts: HashMap<u32, Value>,
     /// Address of the CPU state.
@@ -171,10 +175,10 @@ pub fn translate(
     func.name = UserFuncName::user(0, request.entry);
     let mut translator = Translator::new(FunctionBuilder::new(func, builder), request, unit);
     translator.run();
-    let Translator { mut b, sites, exits, pages, counted, counts, longest, .. } = translator;
+    let Translator { mut b, sites, exits, pages, counted, counts, longest, broken, .. } = translator;
     b.seal_all_blocks();
     b.finalize(frontend);
-    Translated { sites, exits, pages, counted, counts, longest }
+    Translated { sites, exits, pages, counted, counts, longest, broken }
 }
 
 impl<'a> Translator<'a> {
@@ -209,6 +213,7 @@ impl<'a> Translator<'a> {
             unit,
             live: analyse(unit, &leaving),
             leaving,
+            broken: false,
             group_hosts: HashMap::new(),
             state,
             range_host,
