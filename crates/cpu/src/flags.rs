@@ -55,6 +55,12 @@ impl CcOp {
     pub const fn new(kind: CcKind, bytes: u32) -> Self {
         Self(kind as u32 | bytes << 8)
     }
+
+    /// The same, with the flags in `mask` taken from `cc_patch`.
+    #[must_use]
+    pub const fn patched(self, mask: u32) -> Self {
+        Self(self.0 | mask << Self::PATCH_SHIFT)
+    }
 }
 
 fn bits(cond: bool, flag: u32) -> u32 {

@@ -9,7 +9,8 @@ use cranelift_codegen::ir::{
 use isa::Insn;
 
 use crate::abi::{Helper, SITE_LOOKUP};
-use crate::flags::{FLAGS, FlagState, Lazy};
+use crate::flags::FLAGS;
+use crate::flagstate::{FlagState, Lazy};
 use crate::translate::{STATE, Translator, offset};
 use crate::unit::{Exit, Site, SiteKind};
 
@@ -32,7 +33,14 @@ impl Translator<'_> {
                 self.store_flag_operands(&lazy);
                 Some(lazy.cc_op())
             }
+            FlagState::Over(lazy, mask, bits) => {
+                self.store_flag_operands(&lazy);
+                let bits = self.bits(bits);
+                self.store_state(bits, offset::CC_PATCH);
+                Some(lazy.cc_op().patched(mask))
+            }
             FlagState::Patched(mask, bits) => {
+                let bits = self.bits(bits);
                 self.store_patch(mask, bits);
                 None
             }
@@ -96,6 +104,7 @@ impl Translator<'_> {
             self.store_state(b, offset::CC_B);
         }
         if let Some(c) = lazy.c {
+            let c = self.carry(c);
             let c = self.widen(c, types::I32, false);
             self.store_state(c, offset::CC_C);
         }
@@ -109,7 +118,17 @@ impl Translator<'_> {
                 let CcOp(op) = lazy.cc_op();
                 self.store_state_const(op, offset::CC_OP);
             }
-            FlagState::Patched(mask, bits) => self.store_patch(mask, bits),
+            FlagState::Over(lazy, mask, bits) => {
+                self.store_flag_operands(&lazy);
+                let bits = self.bits(bits);
+                self.store_state(bits, offset::CC_PATCH);
+                let CcOp(op) = lazy.cc_op().patched(mask);
+                self.store_state_const(op, offset::CC_OP);
+            }
+            FlagState::Patched(mask, bits) => {
+                let bits = self.bits(bits);
+                self.store_patch(mask, bits);
+            }
             FlagState::Memory(_) => {}
         }
     }
@@ -128,10 +147,12 @@ impl Translator<'_> {
     /// Leaves at `eip` unless the budget covers the longest stretch; else goes on at `to`.
     pub(crate) fn budget_check(&mut self, eip: u32, to: Block) {
         let budget = self.b.use_var(self.budget);
-        let short = self.b.ins().icmp_imm_s(IntCC::SignedLessThan, budget, i64::from(self.longest));
+        // The way on is the branch that is taken: at the end of a loop it is the only one.
+        let enough =
+            self.b.ins().icmp_imm_s(IntCC::SignedGreaterThanOrEqual, budget, i64::from(self.longest));
         let leave = self.b.create_block();
         self.b.set_cold_block(leave);
-        self.b.ins().brif(short, leave, &[], to, &[]);
+        self.b.ins().brif(enough, to, &[], leave, &[]);
         self.b.switch_to_block(leave);
         self.leave_at(SiteKind::Budget, eip, 0);
     }
@@ -157,7 +178,7 @@ impl Translator<'_> {
         self.b.switch_to_block(on);
     }
 
-    /// Goes to `target` from the end of the block; the budget is charged already.
+    /// Goes to `target` from the end of the block. The budget is charged where ways meet and where the unit is left.
     ///
     /// What is done to the flags on the way holds on this way only: afterwards the translator knows of them what
     /// it knew before, for the other ways out of the block.
@@ -168,11 +189,26 @@ impl Translator<'_> {
                 if target != self.block_eip {
                     self.store_registers();
                 }
+                if target == self.block_eip {
+                    let budget = self.b.use_var(self.budget);
+                    self.charge();
+                    if self.go_again() {
+                        self.flags = flags;
+                        return;
+                    }
+                    self.b.def_var(self.budget, budget);
+                }
                 self.prepare_flags(target);
-                if target <= self.block_eip {
-                    self.budget_check(target, block);
-                } else {
+                if target > self.block_eip && self.only_predecessor(target).is_some() {
+                    self.carried.insert(target, self.executed);
                     self.b.ins().jump(block, &[]);
+                } else {
+                    self.charge();
+                    if target <= self.block_eip {
+                        self.budget_check(target, block);
+                    } else {
+                        self.b.ins().jump(block, &[]);
+                    }
                 }
             }
             None => self.exit_to(target),
@@ -218,6 +254,7 @@ impl Translator<'_> {
                 self.exits.len() - 1
             }
         };
+        self.charge();
         let cell = self.cell(CELL_NAMESPACE, exit as u32);
         let function = self.b.ins().load(types::I64, STATE, cell, 0);
         let budget = self.b.use_var(self.budget);
@@ -261,6 +298,7 @@ impl Translator<'_> {
 
     /// Leaves the unit for an EIP that is known only now, through the jump cache.
     pub(crate) fn exit_indirect(&mut self, target: Value) {
+        self.charge();
         self.store_registers();
         self.store_flags();
         self.store_state(target, offset::EIP);

@@ -5,11 +5,12 @@
 //! follow `docs/deviations.md`, so that exact state at a fault is the same in both executors.
 
 use cpu::eflags::{AF, CF, OF, PF, SF, STATUS, ZF};
-use cpu::flags::{CcKind, CcOp};
+use cpu::flags::CcKind;
 use cranelift_codegen::ir::condcodes::{CondCode, IntCC};
-use cranelift_codegen::ir::{InstBuilder, Type, Value, types};
+use cranelift_codegen::ir::{InstBuilder, Value, types};
 use isa::{Cond, Insn, Op, Operand};
 
+use crate::flagstate::{FlagState, Lazy};
 use crate::translate::Translator;
 
 /// The flags in the order of the variables that carry them.
@@ -76,42 +77,6 @@ pub fn effects(insn: &Insn) -> Effects {
     }
 }
 
-/// The producer of the flags: which computation, on which values.
-#[derive(Clone, Copy, Debug)]
-pub struct Lazy {
-    /// Computation.
-    pub kind: CcKind,
-    /// Width of its operands.
-    pub ty: Type,
-    /// As `cc_a`.
-    pub a: Value,
-    /// As `cc_b`.
-    pub b: Option<Value>,
-    /// As `cc_c`.
-    pub c: Option<Value>,
-    /// The result, where it is none of the above.
-    pub result: Option<Value>,
-}
-
-impl Lazy {
-    /// What `cc_op` says for this producer.
-    #[must_use]
-    pub fn cc_op(&self) -> CcOp {
-        CcOp::new(self.kind, self.ty.bytes())
-    }
-}
-
-/// Where the flags are at a point of the translation.
-#[derive(Clone, Copy, Debug)]
-pub enum FlagState {
-    /// In the CPU state; those in the mask also in the flag variables.
-    Memory(u32),
-    /// To be derived from SSA values.
-    Lazy(Lazy),
-    /// In the CPU state, but for those in the mask, which are in the `i32` at their EFLAGS places.
-    Patched(u32, Value),
-}
-
 impl Translator<'_> {
     /// One flag as an `i8` of 0 or 1.
     pub fn flag(&mut self, flag: u32) -> Value {
@@ -124,11 +89,13 @@ impl Translator<'_> {
                 let index = FLAGS.iter().position(|f| *f == flag).unwrap_or(0);
                 self.b.use_var(self.flag_vars[index])
             }
-            FlagState::Patched(mask, bits) if mask & flag != 0 => {
+            FlagState::Patched(mask, bits) | FlagState::Over(_, mask, bits) if mask & flag != 0 => {
+                let bits = self.bits(bits);
                 let shifted = self.b.ins().ushr_imm_u(bits, i64::from(flag.trailing_zeros()));
                 let bit = self.b.ins().band_imm_u(shifted, 1);
                 self.b.ins().ireduce(types::I8, bit)
             }
+            FlagState::Over(lazy, ..) => self.lazy_flag(&lazy, flag),
             FlagState::Patched(..) => {
                 self.settle_flags();
                 self.flag(flag)
@@ -136,43 +103,11 @@ impl Translator<'_> {
         }
     }
 
-    /// Brings patched flags back into the CPU state.
-    pub fn settle_flags(&mut self) {
-        if let FlagState::Patched(mask, bits) = self.flags {
-            self.store_patch(mask, bits);
-            self.flags = FlagState::Memory(0);
-        }
-    }
-
-    /// Replaces the flags in `mask` of the CPU state by those in `bits`.
-    pub fn store_patch(&mut self, mask: u32, bits: Value) {
-        use crate::translate::offset;
-        let op = self.load_state(types::I32, offset::CC_OP);
-        let op = self.b.ins().bor_imm_u(op, i64::from(mask << CcOp::PATCH_SHIFT));
-        self.store_state(op, offset::CC_OP);
-        let old = self.load_state(types::I32, offset::CC_PATCH);
-        let kept = self.b.ins().band_imm_u(old, i64::from(STATUS & !mask));
-        let new = self.b.ins().bor(kept, bits);
-        self.store_state(new, offset::CC_PATCH);
-    }
-
-    /// Stores `lazy` as the flags' producer if `count` is not 0; the flags are in the CPU state either way.
-    pub fn store_flags_unless_zero(&mut self, count: Value, lazy: Lazy) {
-        let (store, on) = (self.b.create_block(), self.b.create_block());
-        self.b.ins().brif(count, store, &[], on, &[]);
-        self.b.switch_to_block(store);
-        self.flags = FlagState::Lazy(lazy);
-        self.store_flags();
-        self.b.ins().jump(on, &[]);
-        self.b.switch_to_block(on);
-        self.flags = FlagState::Memory(0);
-    }
-
     /// Reads the flags from the CPU state into the flag variables, but for those that are there already.
     pub(crate) fn flags_from_memory(&mut self) {
         let valid = match self.flags {
             FlagState::Memory(valid) => valid,
-            FlagState::Lazy(_) | FlagState::Patched(..) => 0,
+            FlagState::Lazy(_) | FlagState::Over(..) | FlagState::Patched(..) => 0,
         };
         self.call_helper(crate::abi::Helper::Flags);
         let word = self.load_state(types::I32, crate::translate::offset::EFLAGS);
@@ -200,7 +135,7 @@ impl Translator<'_> {
         }
     }
 
-    fn lazy_flag(&mut self, lazy: &Lazy, flag: u32) -> Value {
+    pub(crate) fn lazy_flag(&mut self, lazy: &Lazy, flag: u32) -> Value {
         if lazy.kind == CcKind::Bits {
             let shifted = self.b.ins().ushr_imm_u(lazy.a, i64::from(flag.trailing_zeros()));
             let bit = self.b.ins().band_imm_u(shifted, 1);
@@ -242,6 +177,7 @@ impl Translator<'_> {
             (CcKind::Add, Some(b), _) => self.b.ins().icmp(IntCC::UnsignedLessThan, a, b),
             (CcKind::Sub, Some(b), _) => self.b.ins().icmp(IntCC::UnsignedLessThan, a, b),
             (CcKind::Adc, Some(b), Some(c)) => {
+                let c = self.carry(c);
                 // With a carry in, the sum wrapped also when it equals the second operand.
                 let below = self.b.ins().icmp(IntCC::UnsignedLessThan, a, b);
                 let equal = self.b.ins().icmp(IntCC::Equal, a, b);
@@ -249,12 +185,13 @@ impl Translator<'_> {
                 self.b.ins().bor(below, equal)
             }
             (CcKind::Sbb, Some(b), Some(c)) => {
+                let c = self.carry(c);
                 let below = self.b.ins().icmp(IntCC::UnsignedLessThan, a, b);
                 let equal = self.b.ins().icmp(IntCC::Equal, a, b);
                 let equal = self.b.ins().band(equal, c);
                 self.b.ins().bor(below, equal)
             }
-            (CcKind::Inc | CcKind::Dec | CcKind::Mul, _, Some(c)) => c,
+            (CcKind::Inc | CcKind::Dec | CcKind::Mul, _, Some(c)) => self.carry(c),
             (CcKind::Shl | CcKind::Shr | CcKind::Sar, Some(count), _) => self.shift_carry(lazy, count),
             _ => self.flag_const(0),
         }
@@ -289,6 +226,7 @@ impl Translator<'_> {
             (CcKind::Add | CcKind::Adc, Some(b), carry) => {
                 let mut first = self.b.ins().isub(a, b);
                 if let Some(carry) = carry {
+                    let carry = self.carry(carry);
                     let carry = self.widen(carry, lazy.ty, false);
                     first = self.b.ins().isub(first, carry);
                 }
@@ -310,7 +248,7 @@ impl Translator<'_> {
                 let edge = self.constant(lazy.ty, edge);
                 self.b.ins().icmp(IntCC::Equal, a, edge)
             }
-            (CcKind::Mul, _, Some(c)) => c,
+            (CcKind::Mul, _, Some(c)) => self.carry(c),
             (CcKind::Shl, ..) => {
                 let result = self.lazy_result(lazy);
                 let sign = self.b.ins().icmp_imm_s(IntCC::SignedLessThan, result, 0);
@@ -328,6 +266,7 @@ impl Translator<'_> {
             (CcKind::Add | CcKind::Adc, Some(b)) => {
                 let mut first = self.b.ins().isub(a, b);
                 if let Some(carry) = lazy.c {
+                    let carry = self.carry(carry);
                     let carry = self.widen(carry, lazy.ty, false);
                     first = self.b.ins().isub(first, carry);
                 }
@@ -353,7 +292,12 @@ impl Translator<'_> {
 
     /// A condition as an `i8` of 0 or 1; comparisons are fused with their producer where that is exact.
     pub fn condition(&mut self, cond: Cond) -> Value {
-        if let FlagState::Lazy(lazy) = self.flags
+        let producer = match self.flags {
+            FlagState::Lazy(lazy) => Some(lazy),
+            FlagState::Over(lazy, mask, _) if mask & cond_flags(cond) == 0 => Some(lazy),
+            FlagState::Over(..) | FlagState::Memory(_) | FlagState::Patched(..) => None,
+        };
+        if let Some(lazy) = producer
             && let Some(value) = self.fused(&lazy, cond)
         {
             return value;
@@ -438,59 +382,5 @@ impl Translator<'_> {
             word = self.b.ins().bor(word, bit);
         }
         word
-    }
-
-    /// Whether the flags in `mask` must be taken from the CPU state: they are not all in the variables.
-    ///
-    /// A block's flags are in the CPU state as a whole if any of them can be seen from outside; else those that
-    /// are wanted at all are in the variables, and what the CPU state says is stale.
-    pub fn in_state(&self, mask: u32) -> bool {
-        match self.flags {
-            FlagState::Memory(valid) => mask & STATUS & !valid != 0,
-            FlagState::Patched(..) => true,
-            FlagState::Lazy(_) => false,
-        }
-    }
-
-    /// Replaces the flags in `mask` by those in `bits` (an `i32` at EFLAGS places) and keeps the rest.
-    ///
-    /// Flags that nobody wants any more are not kept: then the old ones need not be known.
-    pub fn replace_flags(&mut self, mask: u32, bits: Value) {
-        let kept = self.live_after & STATUS & !mask;
-        let word = if kept == 0 {
-            bits
-        } else {
-            match self.flags {
-                FlagState::Memory(_) if self.in_state(kept) => {
-                    self.flags = FlagState::Patched(mask, bits);
-                    return;
-                }
-                FlagState::Memory(_) => {
-                    let old = self.word_of(kept);
-                    self.b.ins().bor(old, bits)
-                }
-                FlagState::Patched(before, old) => {
-                    let kept = self.b.ins().band_imm_u(old, i64::from(STATUS & !mask));
-                    let both = self.b.ins().bor(kept, bits);
-                    self.flags = FlagState::Patched(before | mask, both);
-                    return;
-                }
-                FlagState::Lazy(_) => {
-                    let old = self.word_of(kept);
-                    self.b.ins().bor(old, bits)
-                }
-            }
-        };
-        self.set_lazy(Lazy { kind: CcKind::Bits, ty: types::I32, a: word, b: None, c: None, result: None });
-    }
-
-    /// Makes `lazy` the producer of the flags.
-    pub fn set_lazy(&mut self, lazy: Lazy) {
-        self.flags = FlagState::Lazy(lazy);
-    }
-
-    /// The flags of `result`, made by AND, OR, XOR or TEST.
-    pub fn set_logic(&mut self, ty: Type, result: Value) {
-        self.set_lazy(Lazy { kind: CcKind::Logic, ty, a: result, b: None, c: None, result: None });
     }
 }

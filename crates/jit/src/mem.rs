@@ -15,6 +15,7 @@
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Type, Value, types};
+use cranelift_frontend::Variable;
 use isa::SegReg;
 
 use crate::abi::{Helper, access};
@@ -55,6 +56,15 @@ struct Reach {
     grouped: bool,
 }
 
+/// Host address of the first byte of a group.
+#[derive(Clone, Copy, Debug)]
+pub enum GroupHost {
+    /// Its leader is translated once.
+    Value(Value),
+    /// Its leader is translated twice.
+    Variable(Variable),
+}
+
 impl Translator<'_> {
     /// Whether the access may be inlined.
     fn inlined(&self, address: &Address) -> bool {
@@ -69,6 +79,21 @@ impl Translator<'_> {
         }
         self.bus_access(&address, ty, 0);
         self.load_state(ty, offset::ACCESS_VALUE)
+    }
+
+    /// Loads a value of type `ty` and extends it.
+    pub(crate) fn load_extended(&mut self, address: Address, ty: Type, to: Type, signed: bool) -> Value {
+        if to != types::I32 || ty == to || !self.inlined(&address) {
+            let value = self.load(address, ty);
+            return self.widen(value, to, signed);
+        }
+        let (host, inside) = self.host(&address, ty.bytes(), false);
+        match (ty, signed) {
+            (types::I8, false) => self.b.ins().uload8(to, GUEST, host, inside),
+            (types::I8, true) => self.b.ins().sload8(to, GUEST, host, inside),
+            (_, false) => self.b.ins().uload16(to, GUEST, host, inside),
+            (_, true) => self.b.ins().sload16(to, GUEST, host, inside),
+        }
     }
 
     /// Stores a value in its width.
@@ -122,10 +147,16 @@ impl Translator<'_> {
     fn host(&mut self, address: &Address, size: u32, write: bool) -> (Value, i32) {
         let reach = match self.leaving.groups.at(self.eip) {
             Some(Part::Member { group, inside }) => {
-                let host = self.group_hosts.get(&group).copied();
-                // The leader dominates its members, so it was translated before; if not, the unit is refused.
-                self.broken |= host.is_none();
-                return (host.unwrap_or(self.state), inside);
+                let host = match self.group_hosts.get(&group).copied() {
+                    Some(GroupHost::Value(host)) => host,
+                    Some(GroupHost::Variable(variable)) => self.b.use_var(variable),
+                    None => {
+                        // The leader dominates its members, so it was translated before; if not, the unit is refused.
+                        self.broken = true;
+                        self.state
+                    }
+                };
+                return (host, inside);
             }
             Some(Part::Leader { low, span, .. }) => Reach { low, span, grouped: true },
             None => Reach { low: 0, span: size, grouped: false },
@@ -138,9 +169,23 @@ impl Translator<'_> {
             _ => self.window_host(address, size, write, reach),
         };
         if let Some(Part::Leader { group, .. }) = self.leaving.groups.at(self.eip) {
-            self.group_hosts.insert(group, host);
+            self.keep_group_host(group, host);
         }
         (host, -reach.low)
+    }
+
+    /// Remembers the host address of a group; a leader that is translated twice has two of them.
+    fn keep_group_host(&mut self, group: u32, host: Value) {
+        if !self.peeled.contains(&self.block_eip) {
+            self.group_hosts.insert(group, GroupHost::Value(host));
+            return;
+        }
+        let variable = match self.group_hosts.get(&group) {
+            Some(GroupHost::Variable(variable)) => *variable,
+            _ => self.b.declare_var(types::I64),
+        };
+        self.b.def_var(variable, host);
+        self.group_hosts.insert(group, GroupHost::Variable(variable));
     }
 
     /// The address is known, so whether it lies in the range is known too.
@@ -178,7 +223,7 @@ impl Translator<'_> {
     }
 
     fn add_disp(&mut self, root: Value, disp: i32) -> Value {
-        if disp == 0 { root } else { self.b.ins().iadd_imm_s(root, i64::from(disp)) }
+        if disp == 0 { root } else { self.add_const(root, disp) }
     }
 
     /// Host address of the first byte of `reach`, which lies in the access's window.

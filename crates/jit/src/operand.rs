@@ -174,7 +174,7 @@ impl Translator<'_> {
 }
 
 /// The width of a memory operand.
-fn isa_width(bytes: u8) -> isa::Width {
+pub(crate) fn isa_width(bytes: u8) -> isa::Width {
     match bytes {
         1 => isa::Width::B1,
         2 => isa::Width::B2,

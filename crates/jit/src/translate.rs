@@ -5,7 +5,7 @@
 //! for the blocks off the main path, except in a block that loops to itself. Invariant: at every point where
 //! translated code can leave, `dirty` names the registers whose values are not in the state.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use cpu::CpuState;
 use cranelift_codegen::ir::{
@@ -18,8 +18,11 @@ use isa::{Gpr, Insn, Op, Reg, Width};
 use crate::abi::Helper;
 use crate::delegate::{Handling, handling};
 use crate::discover::{Discovered, End};
-use crate::flags::{FLAGS, FlagState};
+use crate::flags::FLAGS;
+use crate::flagstate::{FlagState, Lazy};
 use crate::liveness::{Leaving, Liveness, Wanted, analyse};
+use crate::mem::GroupHost;
+use crate::peel::Again;
 use crate::unit::{Exit, Site, SiteKind, UnitCounts, UnitRequest};
 use crate::windows::Windows;
 
@@ -97,33 +100,45 @@ pub struct Translator<'a> {
     pub(crate) b: FunctionBuilder<'a>,
     pub(crate) request: &'a UnitRequest,
     pub(crate) unit: &'a Discovered,
-    live: Liveness,
+    pub(crate) live: Liveness,
     pub(crate) leaving: Leaving,
     /// The plan of the groups is wrong: the unit must not be used.
     pub(crate) broken: bool,
     /// Host address of the first byte of each group whose leader was translated.
-    pub(crate) group_hosts: HashMap<u32, Value>,
+    pub(crate) group_hosts: HashMap<u32, GroupHost>,
+    /// Blocks that loop to themselves and whose first time round is translated apart.
+    pub(crate) peeled: BTreeSet<u32>,
+    /// The loop of the peeled block that is being translated.
+    pub(crate) again: Option<Again>,
     /// Address of the CPU state.
     pub(crate) state: Value,
     /// Host address of the first byte of the baked range; it does not change while the unit runs.
     pub(crate) range_host: Value,
-    regs: [Variable; 8],
+    pub(crate) regs: [Variable; 8],
     pub(crate) flag_vars: [Variable; 6],
     pub(crate) budget: Variable,
     pub(crate) flags: FlagState,
+    /// Producers whose CF a later one keeps.
+    pub(crate) producers: Vec<Lazy>,
     /// Registers changed since they were last stored; none at the start of a block.
     pub(crate) dirty: u8,
     /// The block loops to itself: it keeps the registers that it changes, and stores them where it is left.
-    keeps: bool,
+    pub(crate) keeps: bool,
     /// Which window an address in a register is tried in.
     pub(crate) windows: Windows,
     /// Registers that the unit touches.
-    used: u8,
+    pub(crate) used: u8,
     /// EIP of the instruction being translated, and of the next.
     pub(crate) eip: u32,
     pub(crate) next: u32,
-    /// Instructions of the block completed before this one.
+    /// Instructions completed before this one that the budget was not charged for.
     pub(crate) executed: u32,
+    /// The same at the start of blocks that only one block leads to.
+    pub(crate) carried: HashMap<u32, u32>,
+    /// Values that are another one and a constant.
+    sums: HashMap<Value, (Value, i32)>,
+    /// Parts of register values, in the present block.
+    parts: HashMap<(Value, bool, Type), Value>,
     /// Flags wanted after this instruction.
     pub(crate) live_after: u32,
     pub(crate) clif_blocks: HashMap<u32, Block>,
@@ -215,12 +230,15 @@ impl<'a> Translator<'a> {
             leaving,
             broken: false,
             group_hosts: HashMap::new(),
+            peeled: BTreeSet::new(),
+            again: None,
             state,
             range_host,
             regs,
             flag_vars,
             budget,
             flags: FlagState::Memory(0),
+            producers: Vec::new(),
             dirty: 0,
             keeps: false,
             windows: Windows::default(),
@@ -228,6 +246,9 @@ impl<'a> Translator<'a> {
             eip: request.entry,
             next: request.entry,
             executed: 0,
+            carried: HashMap::new(),
+            sums: HashMap::new(),
+            parts: HashMap::new(),
             live_after: 0,
             clif_blocks,
             predecessors: HashMap::new(),
@@ -250,6 +271,7 @@ impl<'a> Translator<'a> {
             check_leave: false,
         };
         translator.find_predecessors();
+        translator.find_peeled();
         translator
     }
 
@@ -332,18 +354,32 @@ impl<'a> Translator<'a> {
         self.b.switch_to_block(block);
         self.block_eip = eip;
         self.flags = self.flags_at(eip);
+        self.again = None;
+        self.body(eip);
+        if let Some(again) = self.again {
+            self.b.switch_to_block(again.block);
+            self.flags = self.flags_again(&again);
+            self.body(eip);
+        }
+    }
+
+    /// Translates the instructions of a block, whose flags at the start are known.
+    fn body(&mut self, eip: u32) {
         let insns = &self.unit.blocks[&eip].insns;
         self.keeps = self.unit.blocks[&eip].targets().contains(&eip);
         let written = |set, (_, insn): &(u32, Insn)| set | crate::operand::written(insn);
         self.dirty = if self.keeps { insns.iter().fold(0, written) } else { 0 };
         let after: Vec<Wanted> = self.live.after[&eip].clone();
-        self.executed = 0;
+        self.executed = self.carried.get(&eip).copied().unwrap_or(0);
+        self.parts.clear();
         self.windows = Windows::default();
         self.insn_number = 0;
         if self.request.counted {
             self.count_block();
             let emitted = |insn: &Insn| handling(insn) == Handling::Emit;
-            self.counted.push(insns.iter().map(|(_, insn)| (insn.op, emitted(insn))).collect());
+            if self.again.is_none() {
+                self.counted.push(insns.iter().map(|(_, insn)| (insn.op, emitted(insn))).collect());
+            }
         }
         for (n, (at, insn)) in insns.iter().enumerate() {
             self.eip = *at;
@@ -371,13 +407,12 @@ impl<'a> Translator<'a> {
                 self.leave_if_asked();
             }
         }
-        self.account(self.executed);
         self.insn_number = insns.len() as u16;
         match self.unit.blocks[&eip].end {
             End::Fall(next) => self.goto(next),
             End::Interp(at) => {
                 self.eip = at;
-                self.leave_at(SiteKind::Interp, at, 0);
+                self.leave_at(SiteKind::Interp, at, self.executed);
             }
             _ => unreachable!("blocks that end in a branch returned above"),
         }
@@ -407,7 +442,7 @@ impl<'a> Translator<'a> {
             return None;
         }
         match self.predecessors.get(&eip).map(Vec::as_slice) {
-            Some([one]) if *one != eip => Some(*one),
+            Some([one]) if *one != eip && !self.peeled.contains(one) => Some(*one),
             _ => None,
         }
     }
@@ -450,13 +485,25 @@ impl<'a> Translator<'a> {
     pub(crate) fn reg(&mut self, reg: Reg) -> Value {
         let full = self.gpr(reg.gpr);
         match (reg.width, reg.high) {
-            (Width::B1, true) => {
-                let shifted = self.b.ins().ushr_imm_u(full, 8);
-                self.b.ins().ireduce(types::I8, shifted)
-            }
             (Width::B4 | Width::B8, _) => full,
-            (width, _) => self.b.ins().ireduce(clif_type(width), full),
+            (width, high) => self.part(full, high, clif_type(width)),
         }
+    }
+
+    /// What [`Translator::part`] would give, if it has been asked for in this block.
+    pub(crate) fn known_part(&self, full: Value, high: bool, ty: Type) -> Option<Value> {
+        self.parts.get(&(full, high, ty)).copied()
+    }
+
+    /// The low part of a register value, or its second byte; the same value each time in one block.
+    pub(crate) fn part(&mut self, full: Value, high: bool, ty: Type) -> Value {
+        if let Some(part) = self.parts.get(&(full, high, ty)) {
+            return *part;
+        }
+        let from = if high { self.b.ins().ushr_imm_u(full, 8) } else { full };
+        let part = self.b.ins().ireduce(ty, from);
+        self.parts.insert((full, high, ty), part);
+        part
     }
 
     /// Sets a register operand; the rest of the register stays.
@@ -539,11 +586,25 @@ impl<'a> Translator<'a> {
         self.b.ins().call_indirect(self.helper_sig, function, &[self.state]);
     }
 
-    /// Charges `executed` instructions to the budget.
-    pub(crate) fn account(&mut self, executed: u32) {
-        let budget = self.b.use_var(self.budget);
-        let budget = self.b.ins().iadd_imm_s(budget, -i64::from(executed));
-        self.b.def_var(self.budget, budget);
+    /// Charges the completed instructions to the budget, on this way out of the block.
+    pub(crate) fn charge(&mut self) {
+        if self.executed > 0 {
+            let budget = self.b.use_var(self.budget);
+            let budget = self.b.ins().iadd_imm_s(budget, -i64::from(self.executed));
+            self.b.def_var(self.budget, budget);
+        }
+    }
+
+    /// `value` and a constant; sums of sums are made of the first value.
+    pub(crate) fn add_const(&mut self, value: Value, by: i32) -> Value {
+        let (root, before) = self.sums.get(&value).copied().unwrap_or((value, 0));
+        let by = before.wrapping_add(by);
+        if by == 0 {
+            return root;
+        }
+        let sum = self.b.ins().iadd_imm_s(root, i64::from(by));
+        self.sums.insert(sum, (root, by));
+        sum
     }
 }
 

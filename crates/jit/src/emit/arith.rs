@@ -4,14 +4,23 @@ use cpu::eflags::CF;
 use cpu::flags::CcKind;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Value, types};
-use isa::{Gpr, Insn, Op, Operand, Reg};
+use isa::{Gpr, Insn, Op, Operand, Reg, Width};
 
-use crate::flags::Lazy;
+use crate::flagstate::{Carry, Lazy};
 use crate::translate::{Translator, clif_type};
 
 impl Translator<'_> {
     fn lazy(&mut self, kind: CcKind, insn: &Insn, a: Value, b: Option<Value>, result: Option<Value>) {
         self.set_lazy(Lazy { kind, ty: clif_type(insn.width), a, b, c: None, result });
+    }
+
+    /// Adds a constant.
+    fn add(&mut self, width: Width, value: Value, by: i32) -> Value {
+        if width == Width::B4 {
+            return self.add_const(value, by);
+        }
+        let by = self.constant(clif_type(width), i64::from(by));
+        self.b.ins().iadd(value, by)
     }
 
     pub(super) fn add_sub(&mut self, insn: &Insn) {
@@ -22,10 +31,11 @@ impl Translator<'_> {
         }
         let mut operands = None;
         self.modify(insn, |t, first| {
-            let result = if insn.op == Op::Add {
-                t.b.ins().iadd(first, second)
-            } else {
-                t.b.ins().isub(first, second)
+            let result = match (insn.op, insn.operand(1)) {
+                (Op::Add, Operand::Imm(by)) => t.add(insn.width, first, by as i32),
+                (Op::Add, _) => t.b.ins().iadd(first, second),
+                (_, Operand::Imm(by)) => t.add(insn.width, first, (by as i32).wrapping_neg()),
+                _ => t.b.ins().isub(first, second),
             };
             operands = Some((first, result));
             result
@@ -58,16 +68,27 @@ impl Translator<'_> {
         });
         let Some((first, result)) = operands else { return };
         let (kind, a) = if insn.op == Op::Adc { (CcKind::Adc, result) } else { (CcKind::Sbb, first) };
-        self.set_lazy(Lazy { kind, ty, a, b: Some(second), c: Some(carry), result: Some(result) });
+        self.set_lazy(Lazy {
+            kind,
+            ty,
+            a,
+            b: Some(second),
+            c: Some(Carry::Value(carry)),
+            result: Some(result),
+        });
     }
 
     /// INC and DEC keep CF; it is derived only when something wants it later.
     pub(super) fn inc_dec(&mut self, insn: &Insn) {
-        let carry = if self.live_after & CF != 0 { self.flag(CF) } else { self.b.ins().iconst(types::I8, 0) };
+        let carry = if self.live_after & CF != 0 {
+            self.carry_now()
+        } else {
+            Carry::Value(self.b.ins().iconst(types::I8, 0))
+        };
         let mut result = None;
         let delta = if insn.op == Op::Inc { 1 } else { -1 };
         self.modify(insn, |t, first| {
-            let sum = t.b.ins().iadd_imm_s(first, delta);
+            let sum = t.add(insn.width, first, delta);
             result = Some(sum);
             sum
         });

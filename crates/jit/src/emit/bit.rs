@@ -5,6 +5,7 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Value, types};
 use isa::{Insn, Op, Operand};
 
+use crate::flagstate::Bits;
 use crate::translate::{Translator, clif_type, offset};
 
 impl Translator<'_> {
@@ -43,7 +44,7 @@ impl Translator<'_> {
         let shifted = self.b.ins().ushr(value, index);
         let bit = self.b.ins().band_imm_u(shifted, 1);
         let bit = self.widen(bit, types::I32, false);
-        self.replace_flags(CF, bit);
+        self.replace_flags(CF, Bits::Word(bit));
     }
 
     /// BSF and BSR: a source of 0 leaves the destination alone.
@@ -63,7 +64,7 @@ impl Translator<'_> {
         self.write(insn, 0, value);
         let bit = self.b.ins().uextend(types::I32, zero);
         let bit = self.b.ins().ishl_imm_u(bit, i64::from(ZF.trailing_zeros()));
-        self.replace_flags(ZF, bit);
+        self.replace_flags(ZF, Bits::Word(bit));
     }
 
     pub(super) fn carry_op(&mut self, insn: &Insn) {
@@ -76,7 +77,7 @@ impl Translator<'_> {
                 self.b.ins().bxor_imm_u(carry, 1)
             }
         };
-        self.replace_flags(CF, bit);
+        self.replace_flags(CF, Bits::Word(bit));
     }
 
     /// DF lives in EFLAGS alone.

@@ -3,7 +3,7 @@
 use cpu::eflags::ZF;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Value, types};
-use isa::{Gpr, Insn, Op, Operand};
+use isa::{Cond, Gpr, Insn, Op, Operand};
 
 use crate::discover::End;
 use crate::liveness::may_leave;
@@ -25,7 +25,7 @@ impl Translator<'_> {
         }
         match end {
             End::Jump(target) => {
-                self.account(self.executed + 1);
+                self.executed += 1;
                 self.goto(target);
             }
             End::Branch { taken, next } => self.conditional(insn, taken, next),
@@ -34,12 +34,12 @@ impl Translator<'_> {
                 let target = self.read(insn, 0);
                 let next = self.constant(types::I32, i64::from(next));
                 self.push_value(next);
-                self.account(self.executed + 1);
+                self.executed += 1;
                 self.exit_indirect(target);
             }
             End::JumpIndirect => {
                 let target = self.read(insn, 0);
-                self.account(self.executed + 1);
+                self.executed += 1;
                 self.exit_indirect(target);
             }
             End::Return => self.ret(insn),
@@ -49,6 +49,12 @@ impl Translator<'_> {
     }
 
     fn conditional(&mut self, insn: &Insn, taken: u32, next: u32) {
+        // What follows the branch in host code is its second target: the way round a loop.
+        if insn.op == Op::Jcc && taken <= self.block_eip && next > self.block_eip {
+            let condition = self.condition(Cond::ALL[usize::from(insn.cond as u8 ^ 1)]);
+            self.executed += 1;
+            return self.goto_if(condition, next, taken);
+        }
         let condition = match insn.op {
             Op::Jcc => self.condition(insn.cond),
             Op::Jcxz => {
@@ -57,7 +63,7 @@ impl Translator<'_> {
             }
             _ => self.loop_condition(insn),
         };
-        self.account(self.executed + 1);
+        self.executed += 1;
         self.goto_if(condition, taken, next);
     }
 
@@ -68,7 +74,7 @@ impl Translator<'_> {
             _ => None,
         };
         let count = self.gpr(Gpr::Ecx);
-        let count = self.b.ins().iadd_imm_s(count, -1);
+        let count = self.add_const(count, -1);
         self.set_gpr(Gpr::Ecx, count);
         let more = self.b.ins().icmp_imm_s(IntCC::NotEqual, count, 0);
         match (zero_flag, insn.op) {
@@ -84,7 +90,7 @@ impl Translator<'_> {
     fn call(&mut self, target: u32, next: u32) {
         let next = self.constant(types::I32, i64::from(next));
         self.push_value(next);
-        self.account(self.executed + 1);
+        self.executed += 1;
         self.goto(target);
     }
 
@@ -94,12 +100,12 @@ impl Translator<'_> {
         let address = self.stack_address(esp);
         let target = self.load(address, types::I32);
         let extra = match insn.operand(0) {
-            Operand::Imm(bytes) => i64::from(bytes & 0xffff),
+            Operand::Imm(bytes) => (bytes & 0xffff) as i32,
             _ => 0,
         };
-        let above = self.b.ins().iadd_imm_s(esp, 4 + extra);
+        let above = self.add_const(esp, 4 + extra);
         self.set_gpr(Gpr::Esp, above);
-        self.account(self.executed + 1);
+        self.executed += 1;
         for candidate in self.unit.returns.clone() {
             let same = self.b.ins().icmp_imm_u(IntCC::Equal, target, i64::from(candidate));
             let (here, on) = (self.b.create_block(), self.b.create_block());

@@ -4,6 +4,8 @@ use cpu::eflags;
 use cranelift_codegen::ir::{InstBuilder, types};
 use isa::{Gpr, Insn, Operand, Reg, Width};
 
+use crate::flagstate::Bits;
+use crate::operand::isa_width;
 use crate::translate::{Translator, clif_type};
 
 impl Translator<'_> {
@@ -13,8 +15,17 @@ impl Translator<'_> {
     }
 
     pub(super) fn extend(&mut self, insn: &Insn, signed: bool) {
-        let value = self.read(insn, 1);
-        let value = self.widen(value, clif_type(insn.width), signed);
+        let ty = clif_type(insn.width);
+        let value = match insn.operand(1) {
+            Operand::Mem(mem) => {
+                let address = self.address(&mem);
+                self.load_extended(address, clif_type(isa_width(mem.size)), ty, signed)
+            }
+            _ => {
+                let value = self.read(insn, 1);
+                self.widen(value, ty, signed)
+            }
+        };
         self.write(insn, 0, value);
     }
 
@@ -85,7 +96,7 @@ impl Translator<'_> {
         let word = self.b.ins().uextend(types::I32, byte);
         let mask = eflags::STATUS & !eflags::OF;
         let bits = self.b.ins().band_imm_u(word, i64::from(mask));
-        self.replace_flags(mask, bits);
+        self.replace_flags(mask, Bits::Word(bits));
     }
 
     /// CBW and CWDE.

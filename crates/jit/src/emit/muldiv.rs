@@ -5,7 +5,7 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Type, Value, types};
 use isa::{Gpr, Insn, Op, Operand, Reg, Width};
 
-use crate::flags::Lazy;
+use crate::flagstate::{Carry, Lazy};
 use crate::translate::{Translator, clif_type};
 use crate::unit::SiteKind;
 
@@ -20,7 +20,7 @@ fn double(ty: Type) -> Type {
 
 impl Translator<'_> {
     /// CF and OF say that the product does not fit; the other flags follow the low half.
-    fn multiply_flags(&mut self, ty: Type, low: Value, overflow: Value) {
+    fn multiply_flags(&mut self, ty: Type, low: Value, overflow: Carry) {
         self.set_lazy(Lazy { kind: CcKind::Mul, ty, a: low, b: None, c: Some(overflow), result: None });
     }
 
@@ -31,6 +31,7 @@ impl Translator<'_> {
         let accumulator = Reg { gpr: Gpr::Eax, width: insn.width, high: false };
         let source = self.read(insn, 0);
         let first = self.reg(accumulator);
+        let narrow = (first, source);
         let first = self.widen(first, double(ty), signed);
         let source = self.widen(source, double(ty), signed);
         let product = self.b.ins().imul(first, source);
@@ -43,9 +44,7 @@ impl Translator<'_> {
             self.set_reg(accumulator, low);
             self.set_reg(Reg { gpr: Gpr::Edx, width: insn.width, high: false }, high);
         }
-        let back = self.widen(low, double(ty), signed);
-        let overflow = self.b.ins().icmp(IntCC::NotEqual, back, product);
-        self.multiply_flags(ty, low, overflow);
+        self.multiply_flags(ty, low, Carry::Product { signed, first: narrow.0, second: narrow.1, low });
     }
 
     /// IMUL with two or three operands.
@@ -60,12 +59,7 @@ impl Translator<'_> {
         };
         let low = self.b.ins().imul(first, second);
         self.write(insn, 0, low);
-        let first = self.b.ins().sextend(double(ty), first);
-        let second = self.b.ins().sextend(double(ty), second);
-        let product = self.b.ins().imul(first, second);
-        let back = self.b.ins().sextend(double(ty), low);
-        let overflow = self.b.ins().icmp(IntCC::NotEqual, back, product);
-        self.multiply_flags(ty, low, overflow);
+        self.multiply_flags(ty, low, Carry::Product { signed: true, first, second, low });
     }
 
     /// DIV and IDIV: what would raise #DE, and the rare wide dividends, run in the interpreter.

@@ -6,7 +6,7 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Type, Value, types};
 use isa::{Insn, Op, Operand};
 
-use crate::flags::{FlagState, Lazy};
+use crate::flagstate::{Bits, FlagState, Lazy};
 use crate::translate::{Translator, clif_type};
 
 impl Translator<'_> {
@@ -41,7 +41,7 @@ impl Translator<'_> {
         let new = self.word_of(live);
         let zero = self.b.ins().icmp_imm_s(IntCC::Equal, count, 0);
         let word = self.b.ins().select(zero, old, new);
-        self.replace_flags(STATUS, word);
+        self.replace_flags(STATUS, Bits::Word(word));
     }
 
     pub(super) fn shift(&mut self, insn: &Insn) {
@@ -108,10 +108,11 @@ impl Translator<'_> {
             return;
         }
         self.flags = before;
-        let bits = self.rotate_flags(result, insn.width.bits(), left);
+        let bits = Bits::Rotated { result, left };
         match count {
             Ok(_) => self.replace_flags(CF | OF, bits),
             Err(count) => {
+                let bits = self.bits(bits);
                 if self.in_state(self.live_after) {
                     self.settle_flags();
                     return self.patch_unless_zero(count, bits);
@@ -121,7 +122,7 @@ impl Translator<'_> {
                 let new = self.b.ins().bor(kept, bits);
                 let zero = self.b.ins().icmp_imm_s(IntCC::Equal, count, 0);
                 let word = self.b.ins().select(zero, old, new);
-                self.replace_flags(STATUS, word);
+                self.replace_flags(STATUS, Bits::Word(word));
             }
         }
     }
@@ -135,25 +136,6 @@ impl Translator<'_> {
         self.b.ins().jump(on, &[]);
         self.b.switch_to_block(on);
         self.flags = FlagState::Memory(0);
-    }
-
-    fn rotate_flags(&mut self, result: Value, bits: u32, left: bool) -> Value {
-        let wide = self.widen(result, types::I32, false);
-        let top = self.bit_of(wide, bits - 1);
-        let (carry, other) = if left {
-            let low = self.b.ins().band_imm_u(wide, 1);
-            (low, low)
-        } else {
-            (top, self.bit_of(wide, bits - 2))
-        };
-        let overflow = self.b.ins().bxor(top, other);
-        let overflow = self.b.ins().ishl_imm_u(overflow, i64::from(OF.trailing_zeros()));
-        self.b.ins().bor(carry, overflow)
-    }
-
-    fn bit_of(&mut self, word: Value, bit: u32) -> Value {
-        let shifted = self.b.ins().ushr_imm_u(word, i64::from(bit));
-        self.b.ins().band_imm_u(shifted, 1)
     }
 
     /// SHLD and SHRD, in 64 bits: for 32-bit operands the pair, for 16-bit ones dst:src:dst.
@@ -187,16 +169,14 @@ impl Translator<'_> {
             Err(count) => {
                 if self.in_state(self.live_after) {
                     self.settle_flags();
-                    let lazy =
-                        Lazy { kind: CcKind::Bits, ty: types::I32, a: word, b: None, c: None, result: None };
-                    return self.store_flags_unless_zero(count, lazy);
+                    return self.store_flags_unless_zero(count, Lazy::bits(word));
                 }
                 let kept = self.word_of(self.live_after & STATUS);
                 let zero = self.b.ins().icmp_imm_s(IntCC::Equal, count, 0);
                 self.b.ins().select(zero, kept, word)
             }
         };
-        self.replace_flags(STATUS, word);
+        self.replace_flags(STATUS, Bits::Word(word));
     }
 
     /// Result, and the last bit shifted out of the destination as an `i32`.

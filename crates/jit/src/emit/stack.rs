@@ -1,6 +1,6 @@
 //! PUSH, POP, LEAVE with 32-bit operands on a 32-bit stack.
 
-use cranelift_codegen::ir::{InstBuilder, Value, types};
+use cranelift_codegen::ir::{Value, types};
 use isa::{Gpr, Insn, Operand};
 
 use crate::translate::Translator;
@@ -9,7 +9,7 @@ impl Translator<'_> {
     /// Pushes a 32-bit value; ESP changes after the store can no longer fault.
     pub(crate) fn push_value(&mut self, value: Value) {
         let esp = self.gpr(Gpr::Esp);
-        let top = self.b.ins().iadd_imm_s(esp, -4);
+        let top = self.add_const(esp, -4);
         let address = self.stack_address(top);
         self.store(address, value);
         self.set_gpr(Gpr::Esp, top);
@@ -28,7 +28,7 @@ impl Translator<'_> {
         let esp = self.gpr(Gpr::Esp);
         let address = self.stack_address(esp);
         let value = self.load(address, types::I32);
-        let above = self.b.ins().iadd_imm_s(esp, 4);
+        let above = self.add_const(esp, 4);
         self.set_gpr(Gpr::Esp, above);
         self.write(insn, 0, value);
     }
@@ -38,7 +38,7 @@ impl Translator<'_> {
         let mut address = self.stack_address(ebp);
         address.window = Gpr::Ebp as u32;
         let value = self.load(address, types::I32);
-        let above = self.b.ins().iadd_imm_s(ebp, 4);
+        let above = self.add_const(ebp, 4);
         self.set_gpr(Gpr::Esp, above);
         self.set_gpr(Gpr::Ebp, value);
     }
