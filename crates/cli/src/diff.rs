@@ -6,7 +6,7 @@ use difftest::lockstep::{LockstepConfig, LockstepReport, run_seeds};
 use difftest::native::Native;
 use difftest::oracle::{OracleConfig, OracleReport, compare};
 use difftest::subject::{InterpSubject, JitSubject};
-use engine::EngineConfig;
+use engine::{EngineConfig, JitMode};
 use machine::{BoardConfig, Machine};
 
 use crate::args::{DiffCommand, Jit, LockstepArgs, NativeArgs};
@@ -36,7 +36,10 @@ fn different(found: bool) -> Outcome {
 }
 
 fn programs(args: &LockstepArgs, from: u64, to: u64) -> Result<Outcome, String> {
-    let defaults = LockstepConfig::default();
+    let defaults = match args.jit.mode() {
+        JitMode::Background => LockstepConfig::background(),
+        JitMode::Sync | JitMode::Off => LockstepConfig::default(),
+    };
     let config = LockstepConfig {
         jit: args.jit.mode(),
         code_bytes: args.code_cache.map_or(defaults.code_bytes, |bytes| bytes as usize),

@@ -45,6 +45,8 @@ pub struct LockstepConfig {
     pub threads: usize,
     /// Count executions by operation.
     pub counted: bool,
+    /// Whether Cranelift checks each function before it compiles it.
+    pub verify: bool,
     /// Differences after which no further program is started.
     pub most_divergences: usize,
 }
@@ -58,6 +60,7 @@ impl Default for LockstepConfig {
             repeats: 1,
             threads: 2,
             counted: true,
+            verify: cfg!(debug_assertions),
             most_divergences: 1,
         }
     }
@@ -67,7 +70,7 @@ impl LockstepConfig {
     /// With compilation in the background.
     #[must_use]
     pub fn background() -> Self {
-        Self { jit: JitMode::Background, repeats: 40, ..Self::default() }
+        Self { jit: JitMode::Background, repeats: 16, ..Self::default() }
     }
 
     fn reference(&self) -> EngineConfig {
@@ -84,6 +87,7 @@ impl LockstepConfig {
             // Programs are short: what waits for the worker, or for a group to be dissolved, would not be tested.
             queue: 16,
             ungroup_after: 3,
+            verify: self.verify,
             ..EngineConfig::default()
         }
     }

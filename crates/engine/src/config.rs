@@ -33,6 +33,8 @@ pub struct EngineConfig {
     /// Compilations that may be on their way to or from the worker thread. Code that is asked for while there
     /// is no room asks again when it runs again, so that few places mean that the hottest comes next.
     pub queue: usize,
+    /// Whether Cranelift checks each function before it compiles it: a fifth of the time of compiling.
+    pub verify: bool,
 }
 
 impl Default for EngineConfig {
@@ -47,6 +49,7 @@ impl Default for EngineConfig {
             ungroup_after: 100,
             counted: false,
             queue: 1,
+            verify: cfg!(debug_assertions),
         }
     }
 }

@@ -110,10 +110,12 @@ impl Engine {
     pub fn new(cpu: Cpu, platform: Arc<dyn Platform>, config: EngineConfig) -> std::io::Result<Self> {
         let deltas = Arc::new(DeltaMailbox::default());
         cpu.mmu.memory().listen(10, Arc::clone(&deltas) as Arc<dyn memory::MapListener>);
-        let compiler = Compiler::for_host(OptLevel::None);
+        let compiler = Compiler::for_host(OptLevel::None, config.verify);
         let code = CodeArena::new(config.code_bytes, compiler.isa())?;
         let worker = match config.jit {
-            JitMode::Background => Some(Worker::start(Compiler::for_host(OptLevel::None), config.queue)?),
+            JitMode::Background => {
+                Some(Worker::start(Compiler::for_host(OptLevel::None, config.verify), config.queue)?)
+            }
             JitMode::Off | JitMode::Sync => None,
         };
         let mode = ModeKey::of(&cpu.state);

@@ -41,7 +41,7 @@ pub struct Listing {
     pub asm: String,
 }
 
-fn flags(opt_level: OptLevel) -> settings::Flags {
+fn flags(opt_level: OptLevel, verify: bool) -> settings::Flags {
     let mut builder = settings::builder();
     let opt = match opt_level {
         OptLevel::None => "none",
@@ -49,7 +49,7 @@ fn flags(opt_level: OptLevel) -> settings::Flags {
     };
     let pairs = [
         ("opt_level", opt),
-        ("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" }),
+        ("enable_verifier", if verify { "true" } else { "false" }),
         ("enable_probestack", "false"),
         ("unwind_info", "false"),
         ("preserve_frame_pointers", "true"),
@@ -63,7 +63,7 @@ fn flags(opt_level: OptLevel) -> settings::Flags {
 
 /// A code generator's target with fixed instruction-set extensions, so that code does not depend on the
 /// machine that made it; `host` adds those of the running machine.
-fn target(opt_level: OptLevel, host: bool) -> OwnedTargetIsa {
+fn target(opt_level: OptLevel, verify: bool, host: bool) -> OwnedTargetIsa {
     let triple = target_lexicon::triple!("x86_64-unknown-linux-gnu");
     let mut builder = cranelift_codegen::isa::lookup(triple).expect("the x64 backend is compiled in");
     let detected = [
@@ -77,20 +77,20 @@ fn target(opt_level: OptLevel, host: bool) -> OwnedTargetIsa {
             builder.enable(name).expect("the extension is one of Cranelift's");
         }
     }
-    builder.finish(flags(opt_level)).expect("the target's settings are consistent")
+    builder.finish(flags(opt_level, verify)).expect("the target's settings are consistent")
 }
 
 impl Compiler {
-    /// A compiler for the running machine.
+    /// A compiler for the running machine; `verify` has Cranelift check each function before it compiles it.
     #[must_use]
-    pub fn for_host(opt_level: OptLevel) -> Self {
-        Self::with_target(target(opt_level, true))
+    pub fn for_host(opt_level: OptLevel, verify: bool) -> Self {
+        Self::with_target(target(opt_level, verify, true))
     }
 
     /// A compiler whose code depends on nothing but the unit: for counts and snapshots.
     #[must_use]
     pub fn fixed(opt_level: OptLevel) -> Self {
-        Self::with_target(target(opt_level, false))
+        Self::with_target(target(opt_level, cfg!(debug_assertions), false))
     }
 
     /// The target that code is made for.
