@@ -71,6 +71,7 @@ impl AccessCx {
     }
 
     /// Enters a callback of `device`.
+    #[inline]
     pub(crate) fn enter(&mut self, device: usize) -> Result<(), DenyReason> {
         let depth = self.depth();
         if self.stack[..depth].contains(&device) {
@@ -82,6 +83,7 @@ impl AccessCx {
     }
 
     /// Leaves the callback entered last.
+    #[inline]
     pub(crate) fn leave(&mut self) {
         self.depth = self.depth.saturating_sub(1);
     }

@@ -18,6 +18,7 @@ pub struct CodeWrites {
 impl CodeWrites {
     /// Whether anything is posted: one load.
     #[must_use]
+    #[inline]
     pub fn pending(&self) -> bool {
         self.pending.load(Ordering::Acquire)
     }

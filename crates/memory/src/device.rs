@@ -74,6 +74,7 @@ pub trait MmioHandler: Send + Sync {
 }
 
 /// The identity of a handler on an access's stack: its address.
+#[inline]
 pub(crate) fn identity(handler: &Arc<dyn MmioHandler>) -> usize {
     Arc::as_ptr(handler).cast::<()>() as usize
 }
@@ -99,6 +100,7 @@ impl<T: MmioDevice> Device<T> {
     }
 
     /// Runs a callback with the device locked.
+    #[inline]
     fn call<R>(&self, callback: impl FnOnce(&mut T) -> Result<R, BusError>) -> Result<R, BusError> {
         let me = thread::token();
         if self.inside.load(Ordering::Relaxed) == me {
@@ -117,6 +119,7 @@ impl<T: MmioDevice> Device<T> {
 struct Inside<'a>(&'a AtomicUsize);
 
 impl Drop for Inside<'_> {
+    #[inline]
     fn drop(&mut self) {
         self.0.store(0, Ordering::Relaxed);
     }

@@ -3,6 +3,7 @@
 //! Processor, port instructions, bus masters, debugger: all come here, with the row of memory-api.md 13.3 by which
 //! their accesses are cut. `run` goes through the flat ranges, `Step` handles what one range answers, `Call` what
 //! one dispatch to a device becomes: checks, pieces of the width that the device implements, byte order.
+//! Most accesses need none of that: they are one load or store of host memory, or one call (`FlatView::whole`).
 //! Values cross to devices as numbers; between them and the guest stand the bytes in memory order, so that cutting
 //! and byte order cannot disagree.
 
@@ -66,10 +67,15 @@ impl FlatView {
         row: Row,
         cx: &mut AccessCx,
     ) -> (u64, TxOutcome) {
-        if let Some(value) =
-            self.direct(addr, size, false, cx).and_then(|(slice, at)| slice.block.load(at, size))
-        {
-            return (value, TxOutcome::all(size.bytes()));
+        let done = match self.whole(addr, size, false, cx) {
+            Whole::Host(slice, at) => slice.block.load(at, size).map(Ok),
+            Whole::Call(target, at) => Some(target.read_whole(at, size, cx)),
+            Whole::Other => None,
+        };
+        match done {
+            Some(Ok(value)) => return (value, TxOutcome::all(size.bytes())),
+            Some(Err(error)) => return self.refused(addr, size, error, false),
+            None => {}
         }
         let mut bytes = [0; 8];
         let outcome = self.read_bytes(addr, &mut bytes[..size.bytes() as usize], row, cx);
@@ -85,29 +91,47 @@ impl FlatView {
         row: Row,
         cx: &mut AccessCx,
     ) -> TxOutcome {
-        if let Some((slice, at)) = self.direct(addr, size, true, cx)
-            && slice.block.store(at, size, value)
-        {
-            return TxOutcome::all(size.bytes());
+        let done = match self.whole(addr, size, true, cx) {
+            Whole::Host(slice, at) => slice.block.store(at, size, value).then_some(Ok(())),
+            Whole::Call(target, at) => Some(target.write_whole(at, size, value, cx)),
+            Whole::Other => None,
+        };
+        match done {
+            Some(Ok(())) => return TxOutcome::all(size.bytes()),
+            Some(Err(error)) => return self.refused(addr, size, error, true).1,
+            None => {}
         }
         self.write_bytes(addr, &value.to_le_bytes()[..size.bytes() as usize], row, cx)
     }
 
-    /// Host memory that the whole of an access goes to, and the offset in its block.
+    /// What the whole of an access goes to in one piece, where that is plain to see.
     #[inline]
-    fn direct(&self, addr: u64, size: AccessSize, write: bool, cx: &AccessCx) -> Option<(&HostSlice, u64)> {
-        let range = self.lookup(addr)?;
-        let fits = addr.checked_add(size.bytes() - 1)? <= range.range.last();
+    fn whole(&self, addr: u64, size: AccessSize, write: bool, cx: &AccessCx) -> Whole<'_> {
+        let (Some(range), false) = (self.lookup(addr), cx.attrs().memory_only) else { return Whole::Other };
+        let inside = addr - range.range.first();
         match range.target(write) {
-            Target::Host(slice) if fits && !cx.attrs().memory_only => {
-                Some((slice, slice.offset + (addr - range.range.first())))
+            Target::Host(slice) if range.range.last() - addr >= size.bytes() - 1 => {
+                Whole::Host(slice, slice.offset + inside)
+            }
+            Target::Call(target) if target.takes_whole(addr, target.offset + inside, size) => {
+                Whole::Call(target, target.offset + inside)
             }
             Target::Host(_)
             | Target::Call(_)
             | Target::Translate(_)
             | Target::Discard
-            | Target::Unassigned => None,
+            | Target::Unassigned => Whole::Other,
         }
+    }
+
+    /// A device has refused the whole of an access.
+    #[cold]
+    fn refused(&self, addr: u64, size: AccessSize, error: TxError, write: bool) -> (u64, TxOutcome) {
+        let mut outcome = TxOutcome::default();
+        let step = Step { view: self, at: addr, row: Row::Typed, chain: 0 };
+        step.report(size.bytes(), Some(error), write);
+        outcome.failed(addr, error);
+        (u64::from_le_bytes([self.info.fill(); 8]) & size.mask(), outcome)
     }
 
     /// Reads bytes; what fails reads as the space's policy says.
@@ -150,6 +174,54 @@ impl FlatView {
     fn hole(&self, at: u64, want: u64) -> u64 {
         let next = self.ranges_from(at).next().map(|range| range.range.first());
         next.map_or(want, |next| want.min(next - at))
+    }
+}
+
+/// What the whole of an access goes to.
+enum Whole<'a> {
+    /// Host memory, and the offset in its block.
+    Host(&'a HostSlice, u64),
+    /// One call, and the offset in its region.
+    Call(&'a CallTarget, u64),
+    /// It is not in one piece, or goes elsewhere.
+    Other,
+}
+
+impl CallTarget {
+    /// Whether an access is one call of its own width, by the rules that [`Step::call`] and [`Call`] follow.
+    #[inline]
+    fn takes_whole(&self, addr: u64, offset: u64, size: AccessSize) -> bool {
+        let len = size.bytes();
+        u64::from(self.callback().whole_widths) & len != 0
+            && (addr | offset) & (len - 1) == 0
+            && self.last - offset >= len - 1
+    }
+
+    #[inline]
+    fn read_whole(&self, offset: u64, size: AccessSize, cx: &mut AccessCx) -> Result<u64, TxError> {
+        let call = self.callback();
+        cx.enter(identity(&call.handler)).map_err(TxError::Denied)?;
+        self.leaf.count(false);
+        let value = call.handler.read(RegionOffset(call.base.wrapping_add(offset)), size, cx);
+        cx.leave();
+        value.map(|value| value & size.mask()).map_err(bus_error)
+    }
+
+    #[inline]
+    fn write_whole(
+        &self,
+        offset: u64,
+        size: AccessSize,
+        value: u64,
+        cx: &mut AccessCx,
+    ) -> Result<(), TxError> {
+        let call = self.callback();
+        cx.enter(identity(&call.handler)).map_err(TxError::Denied)?;
+        self.leaf.count(true);
+        let offset = RegionOffset(call.base.wrapping_add(offset));
+        let outcome = call.handler.write(offset, value & size.mask(), size, cx);
+        cx.leave();
+        outcome.map_err(bus_error)
     }
 }
 
@@ -254,7 +326,7 @@ impl Step<'_> {
     ) -> u64 {
         let call = target.callback();
         let offset = target.offset + (self.at - range.range.first());
-        let last = range.binding(data.is_write()).map_or(offset, |binding| binding.last);
+        let last = target.last;
         let room = u128::from(last - offset) + 1;
         let want = data.len();
         let fitting = u64::try_from(room).unwrap_or(u64::MAX).min(want);

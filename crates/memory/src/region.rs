@@ -124,7 +124,7 @@ impl RegionSpec {
         rules: AccessRules,
         romd: bool,
     ) -> Self {
-        Self::new(name, size, SpecKind::RomDevice { call: Callback { handler, rules, base: 0 }, romd })
+        Self::new(name, size, SpecKind::RomDevice { call: Callback::new(handler, rules), romd })
     }
 
     /// A device's registers.
@@ -135,7 +135,7 @@ impl RegionSpec {
         handler: Arc<dyn MmioHandler>,
         rules: AccessRules,
     ) -> Self {
-        Self::new(name, size, SpecKind::Mmio(Callback { handler, rules, base: 0 }))
+        Self::new(name, size, SpecKind::Mmio(Callback::new(handler, rules)))
     }
 
     /// Addresses that an IOMMU translates.
@@ -189,8 +189,16 @@ impl RegionSpec {
 pub(crate) struct Callback {
     pub handler: Arc<dyn MmioHandler>,
     pub rules: AccessRules,
+    /// [`AccessRules::whole_widths`] of the rules.
+    pub whole_widths: u8,
     /// Added to the offset in the region.
     pub base: u64,
+}
+
+impl Callback {
+    fn new(handler: Arc<dyn MmioHandler>, rules: AccessRules) -> Self {
+        Self { handler, rules, whole_widths: rules.whole_widths(), base: 0 }
+    }
 }
 
 /// What answers the accesses to a leaf.
@@ -254,6 +262,7 @@ impl Leaf {
     }
 
     /// Counts a callback.
+    #[inline]
     pub(crate) fn count(&self, write: bool) {
         let counter = if write { &self.writes } else { &self.reads };
         counter.fetch_add(1, Ordering::Relaxed);

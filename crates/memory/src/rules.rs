@@ -205,6 +205,23 @@ impl AccessRules {
         if fits { Ok(()) } else { Err(RejectReason::Width) }
     }
 
+    /// The widths, each a bit of its own value, of which an access is one call of that width with the value as it is,
+    /// whatever its row, as long as address and offset are multiples of it and the region holds all of it.
+    pub(crate) const fn whole_widths(&self) -> u8 {
+        let as_it_is = self.accepts.is_none() && matches!(self.endian, Endian::Little);
+        let (least, most) = if self.valid_max == 0 { (1, 4) } else { (self.valid_min, self.valid_max) };
+        let (mut widths, mut width) = (0, 1);
+        while as_it_is && width <= 8 {
+            let implemented =
+                self.implemented_min() <= width as u64 && width as u64 <= self.implemented_max();
+            if least <= width && width <= most && implemented {
+                widths |= width;
+            }
+            width <<= 1;
+        }
+        widths
+    }
+
     /// Width of one step of a byte-wise copy at `offset` with `left` bytes to go, `room` of them in the region.
     pub(crate) fn copy_width(&self, offset: u64, left: u64, room: u128) -> AccessSize {
         let mut width = if self.valid_max == 0 { 4 } else { u64::from(self.valid_max) };
@@ -249,6 +266,15 @@ mod tests {
             (bytes, Endian::Big.value(&bytes), Endian::Little.value(&bytes)),
             ([0x11, 0x22, 0x33], 0x11_2233, 0x33_2211)
         );
+    }
+
+    #[test]
+    fn widths_that_are_one_call_are_valid_and_implemented() {
+        let any = AccessRules::new();
+        assert_eq!([any.whole_widths(), any.implemented(4, 8).whole_widths()], [7, 4]);
+        assert_eq!(any.valid(2, 8).implemented(1, 8).whole_widths(), 0b1110);
+        assert_eq!(any.valid(1, 8).implemented(4, 8).whole_widths(), 0b1100);
+        assert_eq!([any.big_endian().whole_widths(), any.accepts(|_, _, _| true).whole_widths()], [0, 0]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ thread_local! {
 }
 
 /// A number that no other living thread has; never 0.
+#[inline]
 pub(crate) fn token() -> usize {
     ANCHOR.with(|anchor| std::ptr::from_ref(anchor) as usize)
 }

@@ -12,12 +12,14 @@ use base::{AddrRange, PAGE_SHIFT};
 
 use crate::region::{Backing, Callback};
 use crate::space::SpaceInfo;
-use crate::{Iommu, Leaf, RamBlock};
+use crate::{Iommu, Leaf, RamBlock, SpaceKind};
 
 /// Most ranges in one chunk.
 const CHUNK: usize = 32;
 /// Remembered places of ranges, a power of two.
 const HINTS: usize = 1024;
+/// Binary logarithm of the ports that share a hint: devices lie closely there.
+const PORT_HINT_SHIFT: u32 = 5;
 /// A rebuilt run of fewer ranges takes the next chunk in, so that chunks do not crumble.
 const FEW: usize = 8;
 
@@ -36,10 +38,13 @@ pub struct CallTarget {
     pub(crate) leaf: Arc<Leaf>,
     /// Offset in the region that belongs to the first address of the flat range.
     pub offset: u64,
+    /// Offset of the last byte of the region.
+    pub(crate) last: u64,
 }
 
 impl CallTarget {
     /// What is called.
+    #[inline]
     pub(crate) fn callback(&self) -> &Callback {
         match &self.leaf.backing {
             Backing::Mmio(call) | Backing::RomDevice(_, call) => call,
@@ -137,7 +142,7 @@ impl Binding {
     }
 
     fn call(&self) -> Target {
-        Target::Call(CallTarget { leaf: Arc::clone(&self.leaf), offset: self.offset })
+        Target::Call(CallTarget { leaf: Arc::clone(&self.leaf), offset: self.offset, last: self.last })
     }
 
     fn translate(&self) -> Target {
@@ -297,8 +302,10 @@ pub struct FlatView {
     /// Last address of each chunk.
     lasts: Vec<u64>,
     chunks: Vec<Arc<Chunk>>,
-    /// By page, direct-mapped: where the last lookup of such a page found its range, as chunk, place in the chunk, and
-    /// 1 added to tell it from nothing. A cache only: what it names is checked.
+    /// Binary logarithm of the addresses that share a hint.
+    hint_shift: u32,
+    /// By page, or by a few ports, direct-mapped: where the last lookup there found its range, as chunk, place in the
+    /// chunk, and 1 added to tell it from nothing. A cache only: what it names is checked.
     hints: Box<[AtomicU32; HINTS]>,
 }
 
@@ -316,7 +323,12 @@ impl FlatView {
 
     fn empty(info: Arc<SpaceInfo>, generation: u64, chunks: usize) -> Self {
         let (lasts, chunks) = (Vec::with_capacity(chunks), Vec::with_capacity(chunks));
-        Self { info, generation, lasts, chunks, hints: Box::new([const { AtomicU32::new(0) }; HINTS]) }
+        let hint_shift = match info.config.kind {
+            SpaceKind::Memory => PAGE_SHIFT,
+            SpaceKind::Port => PORT_HINT_SHIFT,
+        };
+        let hints = Box::new([const { AtomicU32::new(0) }; HINTS]);
+        Self { info, generation, lasts, chunks, hint_shift, hints }
     }
 
     /// Number of the view in its space: a later one has a greater number.
@@ -335,7 +347,7 @@ impl FlatView {
     #[inline]
     #[must_use]
     pub fn lookup(&self, addr: u64) -> Option<&FlatRange> {
-        let hint = &self.hints[(addr >> PAGE_SHIFT) as usize % HINTS];
+        let hint = &self.hints[(addr >> self.hint_shift) as usize % HINTS];
         let place = (hint.load(Ordering::Relaxed) as usize).wrapping_sub(1);
         let hinted = self.chunks.get(place / CHUNK).and_then(|chunk| chunk.ranges.get(place % CHUNK));
         match hinted {

@@ -1,7 +1,5 @@
 //! Data accesses: loads and stores through segment, page and bus.
 
-use std::sync::Arc;
-
 use base::{AccessSize, LinearAddr, PhysAddr};
 use isa::SegReg;
 use memory::{AccessCx, Row};
@@ -82,7 +80,7 @@ impl Cpu {
     }
 
     /// Not by one entry of the TLB.
-    #[cold]
+    #[inline(never)]
     fn load_slowly(&mut self, la: LinearAddr, size: AccessSize, intent: Intent) -> Result<u64, Exception> {
         let entry = self.translate(la, intent, true)?;
         if let Some(second) = crossing(la, size) {
@@ -118,7 +116,7 @@ impl Cpu {
     }
 
     /// Not by one entry of the TLB.
-    #[cold]
+    #[inline(never)]
     fn store_slowly(
         &mut self,
         la: LinearAddr,
@@ -162,8 +160,7 @@ impl Cpu {
         self.mmu.stats.bus_accesses += 1;
         self.mmu.watch.changed();
         self.publish_time();
-        let view = Arc::clone(self.mmu.view());
-        let (value, _outcome) = view.dispatch_read(pa.0, size, Row::Cpu, &mut AccessCx::cpu());
+        let (value, _outcome) = self.mmu.view.dispatch_read(pa.0, size, Row::Cpu, &mut AccessCx::cpu());
         self.after_callback();
         value
     }
@@ -173,8 +170,7 @@ impl Cpu {
         self.mmu.stats.bus_accesses += 1;
         self.mmu.watch.changed();
         self.publish_time();
-        let view = Arc::clone(self.mmu.view());
-        let _outcome = view.dispatch_write(pa.0, size, value, Row::Cpu, &mut AccessCx::cpu());
+        let _outcome = self.mmu.view.dispatch_write(pa.0, size, value, Row::Cpu, &mut AccessCx::cpu());
         self.after_callback();
     }
 }

@@ -92,6 +92,7 @@ impl Mmu {
 
     /// Whether a newer flat view is published than the one held.
     #[must_use]
+    #[inline]
     pub fn map_changed(&self) -> bool {
         self.memory.generation() != self.view.generation()
             || self.ports.generation() != self.port_view.generation()
@@ -99,6 +100,7 @@ impl Mmu {
 
     /// Whether stores have hit lines with translated code.
     #[must_use]
+    #[inline]
     pub fn code_written(&self) -> bool {
         self.code_writes.pending()
     }
@@ -130,16 +132,15 @@ impl Mmu {
     pub fn port_read(&mut self, port: IoPort, size: AccessSize) -> u32 {
         self.watch.changed();
         let mut cx = AccessCx::cpu();
-        let view = Arc::clone(&self.port_view);
-        view.dispatch_read(u64::from(port.0), size, Row::ByteCopy, &mut cx).0 as u32
+        self.port_view.dispatch_read(u64::from(port.0), size, Row::ByteCopy, &mut cx).0 as u32
     }
 
     /// Writes a port, see [`Mmu::port_read`].
     pub fn port_write(&mut self, port: IoPort, size: AccessSize, value: u32) {
         self.watch.changed();
         let mut cx = AccessCx::cpu();
-        let view = Arc::clone(&self.port_view);
-        let _outcome = view.dispatch_write(u64::from(port.0), size, u64::from(value), Row::ByteCopy, &mut cx);
+        let _outcome =
+            self.port_view.dispatch_write(u64::from(port.0), size, u64::from(value), Row::ByteCopy, &mut cx);
     }
 
     /// Reads physical memory for the processor's own purposes (page tables).

@@ -15,3 +15,4 @@ mod rom;
 mod text;
 mod transactions;
 mod unassigned;
+mod whole;
