@@ -336,7 +336,9 @@ impl I8259Pair {
 
     /// Takes the inputs in; whether INTR is high.
     pub fn pending(&mut self) -> bool {
-        let rises = self.inputs.rises.swap(0, Ordering::AcqRel);
+        // Read before it is taken: a look at quiet wires costs no more than that.
+        let risen = self.inputs.rises.load(Ordering::Acquire) != 0;
+        let rises = if risen { self.inputs.rises.swap(0, Ordering::AcqRel) } else { 0 };
         let levels = self.inputs.levels.load(Ordering::Acquire);
         self.state.sample(levels, rises);
         let pending = self.state.master_request().is_some();
@@ -463,6 +465,7 @@ impl MmioDevice for I8259Pair {
     ) -> Result<(), BusError> {
         let value = (value & 0xff) as u8;
         self.pending();
+        let before = self.state.master.expect;
         match off.0 {
             0 => self.state.master.write_command(value),
             1 => self.state.master.write_data(value),
@@ -471,9 +474,10 @@ impl MmioDevice for I8259Pair {
             4 => self.state.master.elcr = value & ELCR_MASK[0],
             _ => self.state.slave.elcr = value & ELCR_MASK[1],
         }
-        self.pending();
-        // A mask or EOI may have let a waiting request through.
-        self.inputs.bell.ring(Doorbell::IRQ);
+        // A mask or EOI may have let a waiting request through; before ICW1 nobody asks when the next comes.
+        if self.pending() || self.state.master.expect != before {
+            self.inputs.bell.ring(Doorbell::IRQ);
+        }
         Ok(())
     }
 

@@ -265,3 +265,28 @@ fn random_register_traffic_keeps_the_rules() {
         }
     }
 }
+
+/// The run loop must look when a write lets a request through, and need not when it lets none through: guests mask and
+/// unmask a lot.
+#[test]
+fn the_bell_rings_for_a_request_that_a_write_lets_through_and_for_the_end_of_silence() {
+    let mut rig = Rig::raw();
+    let word = rig.inputs.bell.word();
+    let rung_by = |rig: &mut Rig, off, value| {
+        word.store(0, Ordering::Relaxed);
+        rig.put(off, value);
+        word.load(Ordering::Relaxed) != 0
+    };
+    assert!(!rung_by(&mut rig, 1, 0xff), "a mask before ICW1");
+    assert!(rung_by(&mut rig, 0, 0x11), "ICW1: the timer becomes an event");
+    rig.init(0x01);
+    assert!(!rung_by(&mut rig, 1, 0xfe) && !rung_by(&mut rig, 3, 0xff));
+    rig.raise(1);
+    assert!(!rung_by(&mut rig, 1, 0xff));
+    assert!(rung_by(&mut rig, 1, 0xfd), "the mask let IRQ 1 through");
+    assert_eq!(rig.pic.acknowledge(), 0x21);
+    assert!(!rung_by(&mut rig, 1, 0xfc), "IRQ 1 is in service");
+    rig.lower(1);
+    rig.raise(1);
+    assert!(rung_by(&mut rig, 0, 0x20), "the EOI let its next request through");
+}
