@@ -410,6 +410,12 @@ impl TranslationCache {
         self.units.iter().flatten().map(info).collect()
     }
 
+    /// Entry cell that an indirect branch to EIP would go to.
+    pub fn jump_cached(&self, cpu: &Cpu) -> Option<u64> {
+        let entry = &cpu.state.jump_cache[jump_cache_index(cpu.state.eip)];
+        (entry.tag == cpu.state.context | u64::from(cpu.state.eip)).then_some(entry.cell)
+    }
+
     /// Records where a jump to `eip` in the present context leads.
     pub fn fill_jump_cache(&self, cpu: &mut Cpu, eip: u32, id: UnitId) {
         if let Some(translation) = self.get(id) {

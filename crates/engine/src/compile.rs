@@ -131,9 +131,12 @@ impl Engine {
     ) -> Result<UnitId, TranslateError> {
         let (id, key) = (job.id, job.spot.key);
         let installed = unit.and_then(|unit| self.install(&job, unit));
+        if installed.is_ok() {
+            self.hopeless.forget(&key);
+        }
         if let Err(error) = &installed {
             self.cache.release(id);
-            self.give_up(key);
+            self.hopeless.give_up(key);
             if let TranslateError::Refused { .. } = error {
                 self.stats.refused += 1;
                 tracing::warn!(target: "engine::translate", "{error}");

@@ -11,6 +11,7 @@ mod cells;
 mod compile;
 mod config;
 mod enter;
+mod hopeless;
 mod insns;
 mod invalidate;
 mod mode;

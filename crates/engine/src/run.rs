@@ -11,10 +11,11 @@ use memory::{RamBlock, RamId};
 use rustc_hash::FxHashMap as HashMap;
 
 use crate::blocks::BlockCache;
-use crate::cache::{TranslationCache, TranslationKey, UnitId};
+use crate::cache::{TranslationCache, UnitId};
 use crate::compile::Spot;
 use crate::config::{EngineConfig, JitMode};
 use crate::enter::enter;
+use crate::hopeless::Hopeless;
 use crate::insns::{InsnCache, ends_block};
 use crate::invalidate::DeltaMailbox;
 use crate::mode::ModeKey;
@@ -40,12 +41,6 @@ pub enum Stop {
     /// A helper panicked: a bug.
     Panicked(u32),
 }
-
-/// Executions of a place where nothing could be translated before that is tried again.
-const RETRY_AFTER: u32 = 64;
-
-/// Such places remembered.
-const MOST_HOPELESS: usize = 4096;
 
 /// Which inlined check failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,8 +90,7 @@ pub struct Engine {
     contexts: HashMap<(ModeKey, u32), u32>,
     /// The present one.
     context: Option<(ModeKey, u32)>,
-    /// Places where nothing could be translated, and how often they are passed by before that is tried again.
-    hopeless: HashMap<TranslationKey, u32>,
+    pub(crate) hopeless: Hopeless,
     /// The slice ends at an exact instruction: what does not fit is interpreted.
     exact: bool,
     delegated: Arc<std::sync::atomic::AtomicU64>,
@@ -145,7 +139,7 @@ impl Engine {
             counters: vec![0; COUNTERS].into_boxed_slice(),
             contexts: HashMap::default(),
             context: None,
-            hopeless: HashMap::default(),
+            hopeless: Hopeless::default(),
             exact: false,
             delegated,
         };
@@ -234,20 +228,39 @@ impl Engine {
             if let Err(stop) = self.slice() {
                 return stop;
             }
+            while self.goes_on() {
+                self.apply_left();
+                if let Err(stop) = self.slice() {
+                    return stop;
+                }
+            }
         }
+    }
+
+    /// Whether the slice was left for a change of mode alone, and no interrupt is taken now. No event can have come
+    /// nearer then.
+    fn goes_on(&self) -> bool {
+        let state = &self.owner.cpu.state;
+        let interrupted = || state.eflags & eflags::IF != 0 && self.platform.interrupt_pending();
+        state.leave == leave::MODE && state.budget > 0 && !state.halted && !interrupted()
     }
 
     /// Applies what helpers, devices and stores have asked for.
     fn apply_pending(&mut self) {
-        let asked = std::mem::take(&mut self.owner.cpu.state.leave);
         self.owner.cpu.take_attention();
+        self.apply_left();
+    }
+
+    /// Applies what translated code was left for, devices' wishes apart.
+    fn apply_left(&mut self) {
+        let asked = std::mem::take(&mut self.owner.cpu.state.leave);
         if asked & leave::MAP != 0 || self.owner.cpu.mmu.map_changed() {
             self.apply_map_changes();
         }
         if self.owner.cpu.mmu.code_written() {
             self.apply_code_writes();
         }
-        for page in self.owner.cpu.mmu.take_invalidated() {
+        for page in self.owner.cpu.mmu.drain_invalidated() {
             self.cache.pages.forget_linear(page);
         }
         if asked & leave::MODE != 0 {
@@ -330,6 +343,7 @@ impl Engine {
     /// Runs until the slice ends or something asks for the run loop.
     fn slice(&mut self) -> Result<(), Stop> {
         self.owner.cpu.code_changed();
+        let mut at_first = true;
         loop {
             self.install_finished();
             let state = &self.owner.cpu.state;
@@ -345,8 +359,15 @@ impl Engine {
                 self.interpret(true)?;
                 continue;
             }
+            // As an indirect branch would; where that leads nowhere, the next look is a thorough one.
+            if std::mem::take(&mut at_first)
+                && let Some(cell) = self.cache.jump_cached(&self.owner.cpu)
+            {
+                self.execute(cell)?;
+                continue;
+            }
             match self.translation()? {
-                Some(id) if self.fits(id) => self.execute(id)?,
+                Some(id) if self.fits(id) => self.execute_found(id)?,
                 Some(_) if !self.exact => return Ok(()),
                 Some(_) => self.interpret(false)?,
                 None => self.interpret(false)?,
@@ -380,7 +401,7 @@ impl Engine {
         if !self.is_hot(spot.key.eip) {
             return Ok(None);
         }
-        if self.is_hopeless(&spot.key) {
+        if self.hopeless.pass_by(&spot.key) {
             return Ok(None);
         }
         if self.worker.is_some() {
@@ -388,29 +409,6 @@ impl Engine {
             return Ok(None);
         }
         Ok(self.compile(&spot).ok())
-    }
-
-    /// Whether nothing could be translated here not long ago.
-    fn is_hopeless(&mut self, key: &TranslationKey) -> bool {
-        match self.hopeless.get_mut(key) {
-            Some(0) => {
-                self.hopeless.remove(key);
-                false
-            }
-            Some(left) => {
-                *left -= 1;
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// Notes that nothing can be translated here.
-    pub(crate) fn give_up(&mut self, key: TranslationKey) {
-        if self.hopeless.len() >= MOST_HOPELESS {
-            self.hopeless.clear();
-        }
-        self.hopeless.insert(key, RETRY_AFTER);
     }
 
     /// Has the worker compile the code at `spot`, if it has room and does not do so already.
@@ -437,12 +435,11 @@ impl Engine {
 
     /// A translation under the key of `spot` whose pages are all in place.
     fn find(&mut self, spot: &Spot) -> Option<UnitId> {
-        let view = Arc::clone(self.owner.cpu.mmu.view());
+        let generation = self.owner.cpu.mmu.view().generation();
         let settled = |id: &UnitId| {
             let paging = spot.key.mode.paging;
-            let known = |unit: &crate::cache::Translation| {
-                unit.reachable && (paging || unit.verified == view.generation())
-            };
+            let known =
+                |unit: &crate::cache::Translation| unit.reachable && (paging || unit.verified == generation);
             self.cache.get(*id).is_some_and(known)
         };
         let candidates = self.cache.find(&spot.key);
@@ -450,11 +447,15 @@ impl Engine {
             return Some(*id);
         }
         let in_place = |id: &&UnitId| {
-            if spot.key.mode.paging { !self.has_moved(**id) } else { self.cache.in_place(**id, &view) }
+            if spot.key.mode.paging {
+                !self.has_moved(**id)
+            } else {
+                self.cache.in_place(**id, self.owner.cpu.mmu.view())
+            }
         };
         match (candidates.iter().find(in_place).copied(), candidates) {
             (Some(id), _) => {
-                self.cache.restore(id, view.generation());
+                self.cache.restore(id, generation);
                 Some(id)
             }
             (None, [oldest, ..]) if candidates.len() >= MAX_VARIANTS => {
@@ -475,21 +476,29 @@ impl Engine {
         false
     }
 
-    /// Runs translated code from `id` on until the run loop is needed.
-    fn execute(&mut self, id: UnitId) -> Result<(), Stop> {
-        let mut id = id;
+    /// Runs the translation `id` of the code at EIP, where the next look finds it quickly.
+    fn execute_found(&mut self, id: UnitId) -> Result<(), Stop> {
+        let eip = self.owner.cpu.state.eip;
+        self.cache.fill_jump_cache(&mut self.owner.cpu, eip, id);
+        match self.cache.get(id) {
+            Some(unit) => self.execute(unit.entry_cell),
+            None => Ok(()),
+        }
+    }
+
+    /// Runs translated code from an entry cell on until the run loop is needed.
+    fn execute(&mut self, mut cell: u64) -> Result<(), Stop> {
         loop {
-            let Some(unit) = self.cache.get(id) else { return Ok(()) };
-            let cell = unit.entry_cell;
             self.stats.entries += 1;
             enter(&mut self.owner, cell);
             self.owner.cpu.code_changed();
             if self.owner.panicked {
                 return Err(Stop::Panicked(self.owner.cpu.state.eip));
             }
-            match self.left()? {
-                Some(next) if self.fits(next) && self.owner.cpu.state.leave == 0 => id = next,
-                _ => return Ok(()),
+            let next = self.left()?.filter(|next| self.fits(*next) && self.owner.cpu.state.leave == 0);
+            match next.and_then(|next| self.cache.get(next)) {
+                Some(unit) => cell = unit.entry_cell,
+                None => return Ok(()),
             }
         }
     }

@@ -118,8 +118,8 @@ impl Mmu {
     }
 
     /// Linear pages whose mapping may have changed one by one, without a new epoch; none after this.
-    pub fn take_invalidated(&mut self) -> Vec<u32> {
-        std::mem::take(&mut self.invalidated)
+    pub fn drain_invalidated(&mut self) -> impl Iterator<Item = u32> {
+        self.invalidated.drain(..)
     }
 
     /// What was done so far.
