@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 const QEMU: &str = "qemu-system-i386";
 /// Longest that a single run may take.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// Unit of `/proc/PID/stat`: USER_HZ, which is 100 on x86-64.
+const TICKS_PER_SECOND: f64 = 100.0;
 
 /// What one run took.
 #[derive(Clone, Copy, Debug)]
@@ -145,15 +147,22 @@ fn has_line(output: &[u8], prefix: &str) -> bool {
     output[..finished].split(|byte| *byte == b'\n').any(|line| line.starts_with(prefix.as_bytes()))
 }
 
-/// Processor time of all threads of a process so far, in seconds; 0 when the host does not tell.
+/// Processor time of a process so far, in seconds; 0 when the host does not tell.
+///
+/// Threads that have ended count, in a process that has ended too, as long as nobody has waited for it: the guest's
+/// last line is read at about the time when its emulator ends.
 fn cpu_seconds(pid: u32) -> f64 {
-    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return 0.0 };
-    let ns: u64 = threads
-        .flatten()
-        .filter_map(|thread| std::fs::read_to_string(thread.path().join("schedstat")).ok())
-        .filter_map(|text| text.split_whitespace().next()?.parse::<u64>().ok())
-        .sum();
-    ns as f64 / 1e9
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    cpu_ticks(&stat).unwrap_or(0) as f64 / TICKS_PER_SECOND
+}
+
+/// User and system time in the text of `/proc/PID/stat`, fields 14 and 15. Field 2, the program's name, may contain
+/// anything, but what follows its last parenthesis is numbers and one letter.
+fn cpu_ticks(stat: &str) -> Option<u64> {
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_whitespace().skip(11);
+    let (user, system) = (fields.next()?, fields.next()?);
+    Some(user.parse::<u64>().ok()? + system.parse::<u64>().ok()?)
 }
 
 #[cfg(test)]
@@ -166,5 +175,32 @@ mod tests {
         assert!(has_line(b"start sieve n=3\n", "start "));
         assert!(!has_line(b"start sieve n=3\nen", "end"));
         assert!(has_line(b"start sieve n=3\nend\nresult", "end"));
+    }
+    #[test]
+    fn times_come_after_a_name_with_spaces_and_parentheses() {
+        let stat = "7 (a) 1 (b c) S 1 7 7 0 -1 4194304 90 0 0 0 250 31 0 0 20 0 3 0 100 1 1";
+        assert_eq!(cpu_ticks(stat), Some(281));
+        assert_eq!([cpu_ticks(""), cpu_ticks("7 (a) S 1 7")], [None, None]);
+    }
+
+    /// What the next test's child does.
+    #[test]
+    fn spin_in_a_thread() {
+        let spin = || (0..400_000_000_u64).fold(0, |sum, n| std::hint::black_box(sum ^ n));
+        std::thread::spawn(spin).join().unwrap();
+    }
+
+    #[test]
+    fn threads_of_a_process_that_has_ended_count_until_it_is_waited_for() {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "bench::subject::tests::spin_in_a_thread"]).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut output = String::new();
+        child.stdout.take().unwrap().read_to_string(&mut output).unwrap();
+        assert!(output.contains("1 passed"), "{output}");
+        let seconds = cpu_seconds(child.id());
+        child.wait().unwrap();
+        assert!(seconds >= 0.05, "{seconds}");
+        assert!(cpu_seconds(child.id()) == 0.0, "nobody is left to ask");
     }
 }
