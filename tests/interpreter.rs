@@ -1,9 +1,13 @@
 //! Code that the interpreter has decoded is decoded anew when it, or the segment that it is in, has changed.
 #![forbid(unsafe_code)]
 
-use engine::{EngineConfig, JitMode, Stop};
+use std::sync::Arc;
+
+use difftest::bench::Bench;
+use engine::{Engine, EngineConfig, JitMode, Platform, Stop};
 use isa::SegReg;
 use machine::{BoardConfig, Machine};
+use memory::RamBlock;
 
 const CODE: u32 = 0x10_0000;
 
@@ -61,4 +65,90 @@ fn a_smaller_code_segment_cuts_known_instructions() {
         cpu.state.segs[SegReg::Cs.index()].limit = CODE + 3;
         assert_eq!(machine.run(limit.map(|limit| limit + 1)), Stop::Shutdown(CODE), "{limit:?}");
     }
+}
+
+/// A board whose timer, at its one event, writes a byte of memory.
+struct WritesAt {
+    ns: u64,
+    ram: Arc<RamBlock>,
+    place: u64,
+    value: u8,
+}
+
+impl Platform for WritesAt {
+    fn interrupt_pending(&self) -> bool {
+        false
+    }
+
+    fn acknowledge_interrupt(&self) -> u8 {
+        unreachable!("no interrupt is ever pending")
+    }
+
+    fn next_event_ns(&self) -> Option<u64> {
+        let mut now = [0];
+        self.ram.read(self.place, &mut now);
+        (now[0] != self.value).then_some(self.ns)
+    }
+
+    fn run_events(&self, now_ns: u64) {
+        if now_ns >= self.ns {
+            self.ram.write(self.place, &[self.value]);
+        }
+    }
+
+    fn exit_status(&self) -> Option<i32> {
+        None
+    }
+}
+
+/// `mov al, 1; cmp al, 2; jne; hlt`: ends once the immediate has become 2.
+#[test]
+fn code_written_by_a_timer_event_shows_at_once() {
+    const PLACE: u64 = 0x1000;
+    let (bench, mut cpu) = Bench::new(1 << 20).expect("a board");
+    bench.ram.write(PLACE, &[0xb0, 1, 0x3c, 2, 0x75, 0xfa, 0xf4]);
+    cpu.set_flat_protected(PLACE as u32);
+    let platform = WritesAt { ns: 301, ram: Arc::clone(&bench.ram), place: PLACE + 1, value: 2 };
+    let config = EngineConfig { jit: JitMode::Off, ..EngineConfig::default() };
+    let mut engine = Engine::new(cpu, Arc::new(platform), config).expect("an engine");
+    assert_eq!(engine.run(Some(10_000)), Stop::Halted(PLACE as u32 + 7));
+    // 100 turns, the one that the event finds half done, the last, and HLT.
+    assert_eq!(engine.cpu().instructions(), 300 + 3 + 3 + 1);
+}
+
+/// `mov ecx, 100; dec ecx; jnz; hlt`: the loop is run as often as the threshold says, and then translated.
+#[test]
+fn code_is_interpreted_as_often_as_the_threshold_says() {
+    for threshold in [0, 1, 7, 98, 99] {
+        let config = EngineConfig { jit: JitMode::Sync, threshold, ..EngineConfig::default() };
+        let mut machine = Machine::new(BoardConfig::default(), config).expect("a machine");
+        let code = [0xb9, 100, 0, 0, 0, 0x49, 0x75, 0xfd, 0xf4];
+        assert!(machine.memory().write_rom(u64::from(CODE), &code).is_empty());
+        machine.engine_mut().cpu_mut().set_flat_protected(CODE);
+        assert_eq!(machine.run(None), Stop::Halted(CODE + 9));
+        let stats = machine.engine().stats();
+        // The first turn belongs to the block of MOV. HLT is in no translation.
+        let interpreted = if threshold == 0 { 1 } else { 3 + 2 * u64::from(threshold) + 1 };
+        assert_eq!(stats.interpreted, interpreted, "{threshold}");
+    }
+}
+
+/// Entered by turns at 0 and, inside of the first instruction, at 1.
+#[test]
+fn blocks_that_overlap_are_kept_apart() {
+    let code = [
+        0xb8, 0x90, 0x90, 0x41, 0x90, // 00: mov eax, 90419090; from 01: nop; nop; inc ecx; nop
+        0x42, // 05: inc edx
+        0x83, 0xf9, 50, // 06: cmp ecx, 50
+        0x72, 1,    // 09: jb 0c
+        0xf4, // 0b: hlt
+        0xf6, 0xc2, 1, // 0c: test dl, 1
+        0x74, 0xef, // 0f: jz 00
+        0xeb, 0xee, // 11: jmp 01
+    ];
+    let mut machine = machine(&code);
+    machine.engine_mut().cpu_mut().state.gpr[2] = 0;
+    assert_eq!(machine.run(None), Stop::Halted(CODE + 0xc));
+    let gpr = machine.engine().cpu().state.gpr;
+    assert_eq!((gpr[1], gpr[2]), (50, 100));
 }

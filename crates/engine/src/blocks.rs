@@ -5,14 +5,16 @@
 //! unless the processor's watch over the page says that nothing can have happened since; between two of its
 //! instructions the watch is asked again. So stores to code show at the next instruction, and need no notice
 //! here.
+//!
+//! A block remembers the blocks that it was followed by, so that a search by EIP is the exception. That memory is a
+//! hint: what it leads to is used only if its EIP is the right one.
 
 use base::LinearAddr;
 use cpu::{Cpu, Exception};
 use isa::{DecodeMode, Insn, Op, Operand, Rep, decode_run};
 
-/// Places for blocks to begin with and at most; powers of two.
-const PLACES: usize = 1 << 12;
-const MOST_PLACES: usize = 1 << 18;
+/// Blocks kept before all are forgotten.
+const MOST_BLOCKS: usize = 1 << 16;
 
 /// Instructions kept before all are forgotten.
 const INSNS: usize = 1 << 18;
@@ -20,66 +22,146 @@ const INSNS: usize = 1 << 18;
 /// Most bytes of a block.
 const BYTES: usize = 64;
 
-/// A block; the bytes that it was decoded from are kept elsewhere, so that those that are looked at lie close together.
+/// Chains that blocks are searched in; a power of two.
+const CHAINS: usize = 1 << 15;
+
+/// Number of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockId(u32);
+
+impl BlockId {
+    /// No block.
+    pub const NONE: Self = Self(u32::MAX);
+}
+
+/// A block; the bytes that it was decoded from are kept elsewhere, so that what is looked at lies close together.
 #[derive(Clone, Copy)]
 struct Block {
     eip: u32,
     code32: bool,
-    /// Bytes; 0 for a place without block.
+    /// Bytes.
     len: u8,
     /// Its instructions: how many, and the first.
     count: u16,
     first: u32,
+    /// How often it was entered, up to the greatest number.
+    runs: u32,
     /// The watch's number when the bytes were last compared.
     seen: u64,
+    /// The number of the search for a translation that found none; see [`BlockCache::searched`].
+    searched: u64,
+    /// Blocks that followed last.
+    next: [BlockId; 2],
+    /// The next one in its chain.
+    link: BlockId,
 }
 
-const VACANT: Block = Block { eip: 0, code32: true, len: 0, count: 0, first: 0, seen: u64::MAX };
-
-/// A direct-mapped cache of blocks that grows while they push each other out.
+/// The blocks, in the order in which they were met first.
 pub struct BlockCache {
     blocks: Vec<Block>,
     bytes: Vec<[u8; BYTES]>,
     insns: Vec<Insn>,
-    /// Blocks that another has taken the place of.
-    pushed_out: usize,
+    chains: Box<[BlockId]>,
 }
 
 impl BlockCache {
     pub fn new() -> Self {
         Self {
-            blocks: vec![VACANT; PLACES],
-            bytes: vec![[0; BYTES]; PLACES],
+            blocks: Vec::new(),
+            bytes: Vec::new(),
             insns: Vec::new(),
-            pushed_out: 0,
+            chains: vec![BlockId::NONE; CHAINS].into_boxed_slice(),
         }
     }
 
-    /// Where the block at `eip` is kept: blocks that follow one another lie in a row.
-    #[inline]
-    fn place(&self, eip: u32) -> usize {
-        (eip >> 2) as usize % self.blocks.len()
-    }
-
-    /// The instructions from CS:EIP on, of which only the last may need the run loop or be followed by another
-    /// than the next; none where single instructions must be fetched.
+    /// The block at CS:EIP, which comes after the block `before`, as it is in memory now.
     ///
     /// # Errors
     /// #GP(0) past the segment limit, #PF.
     #[inline]
-    pub fn enter(&mut self, cpu: &mut Cpu) -> Result<&[Insn], Exception> {
-        let block = &self.blocks[self.place(cpu.state.eip)];
-        if block.eip != cpu.state.eip || block.seen != cpu.code_changes() {
-            self.compare(cpu)?;
+    pub fn enter(&mut self, cpu: &mut Cpu, before: BlockId) -> Result<BlockId, Exception> {
+        let eip = cpu.state.eip;
+        let mut id = self.follow(before, eip);
+        if self.get(id).is_none_or(|block| block.seen != cpu.code_changes()) {
+            id = self.compare(cpu, id)?;
         }
-        let block = &self.blocks[self.place(cpu.state.eip)];
-        let first = block.first as usize;
-        Ok(self.insns.get(first..first + usize::from(block.count)).unwrap_or_default())
+        if let Some(block) = self.blocks.get_mut(id.0 as usize) {
+            block.runs = block.runs.saturating_add(1);
+        }
+        Ok(id)
     }
 
-    /// Makes the place of EIP hold the block there as it is now.
+    /// The instructions of a block, of which only the last may need the run loop or be followed by another than the
+    /// next; none where single instructions must be fetched.
+    #[inline]
+    pub fn insns(&self, id: BlockId) -> &[Insn] {
+        let insns = self.get(id).map(|block| {
+            let first = block.first as usize;
+            self.insns.get(first..first + usize::from(block.count))
+        });
+        insns.flatten().unwrap_or_default()
+    }
+
+    /// How often the code at `eip` was entered.
+    pub fn runs(&self, eip: u32) -> u32 {
+        self.get(self.find(eip)).map_or(0, |block| block.runs)
+    }
+
+    /// How often a block was entered, and which search for a translation of it was the last to find none.
+    #[inline]
+    pub fn heat(&self, id: BlockId) -> (u32, u64) {
+        self.get(id).map_or((0, 0), |block| (block.runs, block.searched))
+    }
+
+    /// Notes that the search `number` has found no translation at `eip`; 0 for that there may be one.
+    pub fn searched(&mut self, eip: u32, number: u64) {
+        let id = self.find(eip);
+        if let Some(block) = self.blocks.get_mut(id.0 as usize) {
+            block.searched = number;
+        }
+    }
+
+    #[inline]
+    fn get(&self, id: BlockId) -> Option<&Block> {
+        self.blocks.get(id.0 as usize)
+    }
+
+    /// The block at `eip`, likely one that came after `before` earlier.
+    #[inline]
+    fn follow(&mut self, before: BlockId, eip: u32) -> BlockId {
+        let next = self.get(before).map_or([BlockId::NONE; 2], |block| block.next);
+        let fits = |id: &&BlockId| self.get(**id).is_some_and(|block| block.eip == eip);
+        match next.iter().find(fits) {
+            Some(id) => *id,
+            None => self.search(before, eip),
+        }
+    }
+
+    /// As [`BlockCache::follow`], when it came after `before` for the first time in a while.
     #[inline(never)]
-    fn compare(&mut self, cpu: &mut Cpu) -> Result<(), Exception> {
+    fn search(&mut self, before: BlockId, eip: u32) -> BlockId {
+        let id = self.find(eip);
+        if let Some(block) = self.blocks.get_mut(before.0 as usize)
+            && id != BlockId::NONE
+        {
+            block.next = [id, block.next[0]];
+        }
+        id
+    }
+
+    fn find(&self, eip: u32) -> BlockId {
+        let mut id = self.chains[chain(eip)];
+        while let Some(block) = self.get(id)
+            && block.eip != eip
+        {
+            id = block.link;
+        }
+        id
+    }
+
+    /// Makes the block at EIP, `id` if there is one, what is in memory now.
+    #[inline(never)]
+    fn compare(&mut self, cpu: &mut Cpu, id: BlockId) -> Result<BlockId, Exception> {
         let eip = cpu.state.eip;
         let cs = &cpu.state.segs[isa::SegReg::Cs.index()];
         let behind = cs.limit.checked_sub(eip).ok_or(Exception::Gp(0))?;
@@ -87,40 +169,67 @@ impl BlockCache {
         let mut bytes = [0; BYTES];
         let len = cpu.watch_code(LinearAddr((cs.base as u32).wrapping_add(eip)), &mut bytes)?;
         let bytes = &bytes[..len.min((behind as usize).saturating_add(1))];
-        let place = self.place(eip);
-        let block = &self.blocks[place];
-        let old = &self.bytes[place][..usize::from(block.len)];
-        if block.len == 0 || block.eip != eip || block.code32 != code32 || !bytes.starts_with(old) {
-            self.pushed_out += usize::from(block.len != 0 && block.eip != eip);
-            self.decode(eip, DecodeMode { code32 }, bytes);
-        }
-        let place = self.place(eip);
-        self.blocks[place].seen = cpu.code_changes();
-        Ok(())
+        let same = self.get(id).is_some_and(|block| {
+            let old = &self.bytes[id.0 as usize][..usize::from(block.len)];
+            block.len != 0 && block.code32 == code32 && bytes.starts_with(old)
+        });
+        let id = if same { id } else { self.decode(id, eip, DecodeMode { code32 }, bytes) };
+        self.blocks[id.0 as usize].seen = cpu.code_changes();
+        Ok(id)
     }
 
-    fn decode(&mut self, eip: u32, mode: DecodeMode, bytes: &[u8]) {
-        if self.pushed_out > self.blocks.len() / 4 && self.blocks.len() < MOST_PLACES {
-            let places = self.blocks.len() * 4;
-            *self = Self { blocks: vec![VACANT; places], bytes: vec![[0; BYTES]; places], ..Self::new() };
+    /// Decodes the block at `eip` into `id`, or into a new one if there is none.
+    fn decode(&mut self, id: BlockId, eip: u32, mode: DecodeMode, bytes: &[u8]) -> BlockId {
+        let mut id = id;
+        if self.insns.len() >= INSNS || self.blocks.len() >= MOST_BLOCKS {
+            self.forget();
+            id = BlockId::NONE;
         }
-        if self.insns.len() >= INSNS {
-            self.insns.clear();
-            self.blocks.fill(VACANT);
+        if id == BlockId::NONE {
+            id = self.add(eip);
         }
         let first = self.insns.len();
         let len = decode_run(bytes, eip, mode, &mut self.insns, is_plain);
-        let place = self.place(eip);
+        let place = id.0 as usize;
         self.bytes[place][..len].copy_from_slice(&bytes[..len]);
-        self.blocks[place] = Block {
-            eip,
-            code32: mode.code32,
-            len: len as u8,
-            count: (self.insns.len() - first) as u16,
-            first: first as u32,
-            seen: u64::MAX,
-        };
+        let block = &mut self.blocks[place];
+        (block.code32, block.len) = (mode.code32, len as u8);
+        (block.count, block.first) = ((self.insns.len() - first) as u16, first as u32);
+        id
     }
+
+    /// A new block at `eip`, without instructions.
+    fn add(&mut self, eip: u32) -> BlockId {
+        let id = BlockId(self.blocks.len() as u32);
+        let link = std::mem::replace(&mut self.chains[chain(eip)], id);
+        self.bytes.push([0; BYTES]);
+        self.blocks.push(Block {
+            eip,
+            code32: true,
+            len: 0,
+            count: 0,
+            first: 0,
+            runs: 0,
+            seen: u64::MAX,
+            searched: 0,
+            next: [BlockId::NONE; 2],
+            link,
+        });
+        id
+    }
+
+    fn forget(&mut self) {
+        self.insns.clear();
+        self.blocks.clear();
+        self.bytes.clear();
+        self.chains.fill(BlockId::NONE);
+    }
+}
+
+/// The chain that a block at `eip` is in.
+#[inline]
+fn chain(eip: u32) -> usize {
+    (eip.wrapping_mul(0x9e37_79b1) >> 16) as usize % CHAINS
 }
 
 /// Whether the next instruction is the one behind, and the run loop need not look at the state before it.

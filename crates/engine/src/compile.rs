@@ -254,6 +254,7 @@ impl Engine {
             generation: job.generation,
         };
         let id = self.cache.insert(made);
+        self.interpreted.searched(spot.key.eip, 0);
         for (key, _) in keys {
             if let Some(page) = self.owner.cpu.code_page(LinearAddr(key.linear << PAGE_SHIFT)) {
                 self.page_found(key.linear, &page);

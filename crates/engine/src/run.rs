@@ -10,7 +10,7 @@ use jit::{CodeArena, Compiler, Delegated, OptLevel, Owner, Site, SiteKind};
 use memory::{RamBlock, RamId};
 use rustc_hash::FxHashMap as HashMap;
 
-use crate::blocks::BlockCache;
+use crate::blocks::{BlockCache, BlockId};
 use crate::cache::{TranslationCache, UnitId};
 use crate::compile::Spot;
 use crate::config::{EngineConfig, JitMode};
@@ -56,9 +56,6 @@ enum Failed {
 /// Translations of one place that may differ in their further pages.
 const MAX_VARIANTS: usize = 4;
 
-/// Counters of block executions; a power of two.
-const COUNTERS: usize = 1 << 14;
-
 /// One processor with its translation cache.
 pub struct Engine {
     pub(crate) owner: Box<Owner>,
@@ -85,8 +82,10 @@ pub struct Engine {
     /// For instructions that are run alone.
     insns: InsnCache,
     /// For those that are run one after another.
-    interpreted: BlockCache,
-    counters: Box<[u16]>,
+    pub(crate) interpreted: BlockCache,
+    /// Number of the present state of what can be entered: a search for a translation made under another number may
+    /// end otherwise now.
+    searches: u64,
     contexts: HashMap<(ModeKey, u32), u32>,
     /// The present one.
     context: Option<(ModeKey, u32)>,
@@ -136,7 +135,7 @@ impl Engine {
             platform,
             insns: InsnCache::new(),
             interpreted: BlockCache::new(),
-            counters: vec![0; COUNTERS].into_boxed_slice(),
+            searches: 1,
             contexts: HashMap::default(),
             context: None,
             hopeless: Hopeless::default(),
@@ -201,6 +200,7 @@ impl Engine {
     /// Runs until something stops the guest, or `limit` instructions in all have completed.
     pub fn run(&mut self, limit: Option<u64>) -> Stop {
         self.mode_changed();
+        self.owner.cpu.code_changed();
         loop {
             self.apply_pending();
             if let Some(status) = self.platform.exit_status() {
@@ -214,7 +214,11 @@ impl Engine {
             }
             let now = self.owner.cpu.now_ns();
             self.owner.cpu.publish_time();
+            let due = self.platform.next_event_ns().is_some_and(|event| event <= now);
             self.platform.run_events(now);
+            if due {
+                self.owner.cpu.code_changed();
+            }
             if let Err(stop) = self.interrupt() {
                 return stop;
             }
@@ -254,6 +258,10 @@ impl Engine {
     /// Applies what translated code was left for, devices' wishes apart.
     fn apply_left(&mut self) {
         let asked = std::mem::take(&mut self.owner.cpu.state.leave);
+        if asked != 0 {
+            self.owner.cpu.code_changed();
+            self.searches += 1;
+        }
         if asked & leave::MAP != 0 || self.owner.cpu.mmu.map_changed() {
             self.apply_map_changes();
         }
@@ -342,7 +350,6 @@ impl Engine {
 
     /// Runs until the slice ends or something asks for the run loop.
     fn slice(&mut self) -> Result<(), Stop> {
-        self.owner.cpu.code_changed();
         let mut at_first = true;
         loop {
             self.install_finished();
@@ -398,7 +405,8 @@ impl Engine {
         if let Some(id) = self.find(&spot) {
             return Ok(Some(id));
         }
-        if !self.is_hot(spot.key.eip) {
+        self.interpreted.searched(spot.key.eip, self.searches);
+        if self.interpreted.runs(spot.key.eip) < self.config.threshold {
             return Ok(None);
         }
         if self.hopeless.pass_by(&spot.key) {
@@ -464,16 +472,6 @@ impl Engine {
             }
             (None, _) => None,
         }
-    }
-
-    fn is_hot(&mut self, eip: u32) -> bool {
-        let hash = eip.wrapping_mul(0x9e37_79b1) >> 18;
-        let counter = &mut self.counters[hash as usize % COUNTERS];
-        if u32::from(*counter) >= self.config.threshold {
-            return true;
-        }
-        *counter += 1;
-        false
     }
 
     /// Runs the translation `id` of the code at EIP, where the next look finds it quickly.
@@ -646,33 +644,39 @@ impl Engine {
         }
     }
 
-    /// Interprets until something needs the run loop or, unless `beyond_branches`, a branch has been run.
-    fn interpret(&mut self, beyond_branches: bool) -> Result<(), Stop> {
+    /// Interprets until something needs the run loop: one block at least and, unless `beyond` is set, up to a branch to
+    /// code that may have a translation or should get one.
+    fn interpret(&mut self, beyond: bool) -> Result<(), Stop> {
+        let (mut before, mut branch) = (BlockId::NONE, false);
         loop {
-            let branch = self.interpret_run()?;
+            flags::materialize(&mut self.owner.cpu.state);
+            before = match self.interpreted.enter(&mut self.owner.cpu, before) {
+                Ok(block) => block,
+                Err(exception) => return self.raise(exception),
+            };
+            if branch && !beyond && self.is_wanted(before) {
+                return Ok(());
+            }
+            branch = self.interpret_block(before)?;
             let state = &self.owner.cpu.state;
-            if branch && !beyond_branches
-                || state.leave != 0
-                || state.halted
-                || state.budget <= 0
-                || state.interrupt_shadow
-            {
+            if state.leave != 0 || state.halted || state.budget <= 0 || state.interrupt_shadow {
                 return Ok(());
             }
         }
     }
 
-    /// Interprets instructions that follow one another; whether control may have gone elsewhere after the last.
-    fn interpret_run(&mut self) -> Result<bool, Stop> {
+    /// Whether the run loop should look for a translation of a block, or have one made.
+    fn is_wanted(&self, block: BlockId) -> bool {
+        let (runs, searched) = self.interpreted.heat(block);
+        let ready = self.worker.as_ref().is_some_and(Worker::is_ready);
+        let room = self.worker.as_ref().is_none_or(Worker::has_room);
+        ready || runs > self.config.threshold && (room || searched != self.searches)
+    }
+
+    /// Interprets a block from its begin on; whether control may have gone elsewhere after the last instruction.
+    fn interpret_block(&mut self, block: BlockId) -> Result<bool, Stop> {
         let cpu = &mut self.owner.cpu;
-        flags::materialize(&mut cpu.state);
-        let insns = match self.interpreted.enter(cpu) {
-            Ok(insns) => insns,
-            Err(exception) => {
-                self.raise(exception)?;
-                return Ok(true);
-            }
-        };
+        let insns = self.interpreted.insns(block);
         let fits = cpu.state.budget >= insns.len() as i32;
         let Some(last) =
             insns.last().filter(|_| fits && !self.config.counted && cpu.state.eflags & eflags::TF == 0)

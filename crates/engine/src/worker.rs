@@ -58,9 +58,19 @@ impl Worker {
         })
     }
 
+    /// Whether it has room for another job.
+    pub fn has_room(&self) -> bool {
+        self.pending.len() < self.room
+    }
+
+    /// Whether a compilation is done: one atomic load.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire) != 0
+    }
+
     /// Whether it would take a job under this key: it has room, and none such is on its way.
     pub fn wants(&self, key: &TranslationKey) -> bool {
-        self.pending.len() < self.room && !self.pending.contains(key)
+        self.has_room() && !self.pending.contains(key)
     }
 
     /// Hands a job over; gives it back when the queue is full or the worker is gone.
@@ -78,7 +88,7 @@ impl Worker {
 
     /// A compilation that is done, if there is one; costs one atomic load when there is none.
     pub fn take(&mut self) -> Option<Finished> {
-        if self.ready.load(Ordering::Acquire) == 0 {
+        if !self.is_ready() {
             return None;
         }
         let finished = self.results.try_recv().ok()?;
