@@ -51,11 +51,18 @@ impl Cpu {
         self.state.eflags
     }
 
-    /// Sets the flags in `mask` to those in `value`; the arithmetic flags are derived first.
+    /// EFLAGS, in which the arithmetic flags must be valid.
+    #[must_use]
+    #[inline]
+    pub fn valid_eflags(&self) -> u32 {
+        debug_assert!(self.state.cc_op == flags::CcOp::EFLAGS, "the flags have been derived");
+        self.state.eflags
+    }
+
+    /// Sets the flags in `mask` to those in `value`; the arithmetic flags in EFLAGS must be valid.
     #[inline]
     pub fn set_status(&mut self, mask: u32, value: u32) {
-        flags::materialize(&mut self.state);
-        self.state.eflags = self.state.eflags & !mask | value & mask | eflags::FIXED;
+        self.state.eflags = self.valid_eflags() & !mask | value & mask | eflags::FIXED;
     }
 
     /// Offset of a memory operand inside its segment (SDM Vol. 1 3.7.5), wrapped to the address size.

@@ -54,7 +54,20 @@ impl Cpu {
         const WRITABLE: u32 = attr::P | attr::S | attr::RW;
         let segment = &self.state.segs[seg.index()];
         let flat = segment.limit == u32::MAX && segment.attrs & KIND == WRITABLE;
-        if flat || permits(segment, write) && within_limit(segment, off, size.bytes() as u32) {
+        if flat { Ok(linear(segment, off)) } else { self.check_closely(seg, off, size, write) }
+    }
+
+    /// As [`Cpu::check_segment`], of any segment.
+    #[inline(never)]
+    fn check_closely(
+        &self,
+        seg: SegReg,
+        off: u32,
+        size: AccessSize,
+        write: bool,
+    ) -> Result<LinearAddr, Exception> {
+        let segment = &self.state.segs[seg.index()];
+        if permits(segment, write) && within_limit(segment, off, size.bytes() as u32) {
             return Ok(linear(segment, off));
         }
         Err(if seg == SegReg::Ss { Exception::Ss(0) } else { Exception::Gp(0) })

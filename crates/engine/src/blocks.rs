@@ -11,7 +11,10 @@
 
 use base::LinearAddr;
 use cpu::{Cpu, Exception};
+use interp::Packed;
 use isa::{DecodeMode, Insn, Op, Operand, Rep, decode_run};
+
+use crate::insns::ends_block;
 
 /// Blocks kept before all are forgotten.
 const MOST_BLOCKS: usize = 1 << 16;
@@ -39,6 +42,8 @@ impl BlockId {
 struct Block {
     eip: u32,
     code32: bool,
+    /// Control may go elsewhere after the last instruction.
+    branches: bool,
     /// Bytes.
     len: u8,
     /// Its instructions: how many, and the first.
@@ -60,7 +65,9 @@ struct Block {
 pub struct BlockCache {
     blocks: Vec<Block>,
     bytes: Vec<[u8; BYTES]>,
-    insns: Vec<Insn>,
+    insns: Vec<Packed>,
+    /// Room for a block on its way from bytes to instructions.
+    decoded: Vec<Insn>,
     chains: Box<[BlockId]>,
 }
 
@@ -70,6 +77,7 @@ impl BlockCache {
             blocks: Vec::new(),
             bytes: Vec::new(),
             insns: Vec::new(),
+            decoded: Vec::new(),
             chains: vec![BlockId::NONE; CHAINS].into_boxed_slice(),
         }
     }
@@ -92,14 +100,13 @@ impl BlockCache {
     }
 
     /// The instructions of a block, of which only the last may need the run loop or be followed by another than the
-    /// next; none where single instructions must be fetched.
+    /// next; none where single instructions must be fetched. Whether the last is a branch.
     #[inline]
-    pub fn insns(&self, id: BlockId) -> &[Insn] {
-        let insns = self.get(id).map(|block| {
-            let first = block.first as usize;
-            self.insns.get(first..first + usize::from(block.count))
-        });
-        insns.flatten().unwrap_or_default()
+    pub fn insns(&self, id: BlockId) -> (&[Packed], bool) {
+        let Some(block) = self.get(id) else { return (&[], false) };
+        let first = block.first as usize;
+        let insns = self.insns.get(first..first + usize::from(block.count));
+        (insns.unwrap_or_default(), block.branches)
     }
 
     /// How often the code at `eip` was entered.
@@ -189,10 +196,13 @@ impl BlockCache {
             id = self.add(eip);
         }
         let first = self.insns.len();
-        let len = decode_run(bytes, eip, mode, &mut self.insns, is_plain);
+        self.decoded.clear();
+        let len = decode_run(bytes, eip, mode, &mut self.decoded, is_plain);
+        self.insns.extend(self.decoded.iter().map(Packed::new));
         let place = id.0 as usize;
         self.bytes[place][..len].copy_from_slice(&bytes[..len]);
         let block = &mut self.blocks[place];
+        block.branches = self.decoded.last().is_some_and(|insn| ends_block(insn.op));
         (block.code32, block.len) = (mode.code32, len as u8);
         (block.count, block.first) = ((self.insns.len() - first) as u16, first as u32);
         id
@@ -206,6 +216,7 @@ impl BlockCache {
         self.blocks.push(Block {
             eip,
             code32: true,
+            branches: false,
             len: 0,
             count: 0,
             first: 0,

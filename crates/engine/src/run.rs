@@ -676,17 +676,15 @@ impl Engine {
     /// Interprets a block from its begin on; whether control may have gone elsewhere after the last instruction.
     fn interpret_block(&mut self, block: BlockId) -> Result<bool, Stop> {
         let cpu = &mut self.owner.cpu;
-        let insns = self.interpreted.insns(block);
+        let (insns, branch) = self.interpreted.insns(block);
         let fits = cpu.state.budget >= insns.len() as i32;
-        let Some(last) =
-            insns.last().filter(|_| fits && !self.config.counted && cpu.state.eflags & eflags::TF == 0)
-        else {
+        if insns.is_empty() || !fits || self.config.counted || cpu.state.eflags & eflags::TF != 0 {
             return self.interpret_one_is_branch();
-        };
-        let (seen, branch) = (cpu.code_changes(), ends_block(last.op));
+        }
+        let seen = cpu.code_changes();
         let mut done = 0;
         for insn in insns {
-            if let Err(trap) = interp::step(cpu, insn) {
+            if let Err(trap) = interp::run(cpu, insn) {
                 self.stats.interpreted += done;
                 self.finish(Err(trap))?;
                 return Ok(true);

@@ -3,10 +3,11 @@
 
 use cpu::eflags::{AF, CF, STATUS};
 use cpu::{Cpu, Exception};
-use isa::{Gpr, Insn, Reg, Width};
+use isa::{Gpr, Reg, Width};
 
 use crate::operand::immediate;
 use crate::status::{flag, of_result};
+use crate::view::View;
 
 const AL: Reg = Reg { gpr: Gpr::Eax, width: Width::B1, high: false };
 const AH: Reg = Reg { gpr: Gpr::Eax, width: Width::B1, high: true };
@@ -20,7 +21,7 @@ fn set_flags(cpu: &mut Cpu, adjust: bool, carry: bool) {
 
 /// Whether the low digit of AL needs an adjustment.
 fn low_digit(cpu: &mut Cpu) -> bool {
-    cpu.reg(AL) & 0x0f > 9 || cpu.eflags() & AF != 0
+    cpu.reg(AL) & 0x0f > 9 || cpu.valid_eflags() & AF != 0
 }
 
 /// AAA. SDM Vol. 2A "AAA".
@@ -53,7 +54,7 @@ pub fn aas(cpu: &mut Cpu) {
 ///
 /// # Errors
 /// #DE for an immediate of 0.
-pub fn aam(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
+pub fn aam(cpu: &mut Cpu, insn: &impl View) -> Result<(), Exception> {
     let (al, base) = (cpu.reg(AL), immediate(insn, 0) & 0xff);
     let tens = al.checked_div(base).ok_or(Exception::De)?;
     let units = al.checked_rem(base).ok_or(Exception::De)?;
@@ -64,7 +65,7 @@ pub fn aam(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
 }
 
 /// AAD. SDM Vol. 2A "AAD".
-pub fn aad(cpu: &mut Cpu, insn: &Insn) {
+pub fn aad(cpu: &mut Cpu, insn: &impl View) {
     let base = immediate(insn, 0) & 0xff;
     let al = cpu.reg(AL).wrapping_add(cpu.reg(AH).wrapping_mul(base));
     cpu.set_reg(AX, al & 0xff);
@@ -73,7 +74,7 @@ pub fn aad(cpu: &mut Cpu, insn: &Insn) {
 
 /// DAA. SDM Vol. 2A "DAA".
 pub fn daa(cpu: &mut Cpu) {
-    let (old_al, old_carry) = (cpu.reg(AL), cpu.eflags() & CF != 0);
+    let (old_al, old_carry) = (cpu.reg(AL), cpu.valid_eflags() & CF != 0);
     let adjust = low_digit(cpu);
     if adjust {
         cpu.set_reg(AL, old_al.wrapping_add(6));
@@ -89,7 +90,7 @@ pub fn daa(cpu: &mut Cpu) {
 
 /// DAS. SDM Vol. 2A "DAS".
 pub fn das(cpu: &mut Cpu) {
-    let (old_al, old_carry) = (cpu.reg(AL), cpu.eflags() & CF != 0);
+    let (old_al, old_carry) = (cpu.reg(AL), cpu.valid_eflags() & CF != 0);
     let adjust = low_digit(cpu);
     let mut carry = false;
     if adjust {

@@ -4,9 +4,10 @@
 use base::{AccessSize, LinearAddr};
 use cpu::layout::TableReg;
 use cpu::{Cpu, Exception, Trap, cr, eflags, leave};
-use isa::{Gpr, Insn, Operand};
+use isa::{Gpr, Operand};
 
 use crate::operand::{self, MALFORMED, advance};
+use crate::view::View;
 
 /// HLT. SDM Vol. 2A "HLT".
 ///
@@ -46,7 +47,7 @@ fn check_interrupt_flag(cpu: &Cpu) -> Result<(), Exception> {
 
 /// Sets IF; whether it changed.
 fn set_interrupt_flag(cpu: &mut Cpu, value: u32) -> bool {
-    let changed = cpu.eflags() & eflags::IF != value;
+    let changed = cpu.valid_eflags() & eflags::IF != value;
     cpu.set_status(eflags::IF, value);
     if changed {
         cpu.state.leave |= leave::MODE;
@@ -58,7 +59,7 @@ fn set_interrupt_flag(cpu: &mut Cpu, value: u32) -> bool {
 ///
 /// # Errors
 /// Those of `Cpu::read_cr` and `Cpu::write_cr`.
-pub fn mov_cr(cpu: &mut Cpu, insn: &Insn) -> Result<(), Trap> {
+pub fn mov_cr(cpu: &mut Cpu, insn: &impl View) -> Result<(), Trap> {
     if let Operand::Cr(number) = insn.operand(0) {
         let value = operand::read(cpu, insn, 1)?;
         return cpu.write_cr(number, value);
@@ -72,7 +73,7 @@ pub fn mov_cr(cpu: &mut Cpu, insn: &Insn) -> Result<(), Trap> {
 ///
 /// # Errors
 /// Those of `Cpu::read_dr` and `Cpu::write_dr`.
-pub fn mov_dr(cpu: &mut Cpu, insn: &Insn) -> Result<(), Trap> {
+pub fn mov_dr(cpu: &mut Cpu, insn: &impl View) -> Result<(), Trap> {
     if let Operand::Dr(number) = insn.operand(0) {
         let value = operand::read(cpu, insn, 1)?;
         return cpu.write_dr(number, value);
@@ -86,7 +87,7 @@ pub fn mov_dr(cpu: &mut Cpu, insn: &Insn) -> Result<(), Trap> {
 ///
 /// # Errors
 /// #GP(0) outside ring 0, then those of the loads.
-pub fn lgdt(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
+pub fn lgdt(cpu: &mut Cpu, insn: &impl View) -> Result<(), Exception> {
     cpu.state.gdtr = load_table(cpu, insn)?;
     Ok(())
 }
@@ -95,18 +96,18 @@ pub fn lgdt(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
 ///
 /// # Errors
 /// As [`lgdt`].
-pub fn lidt(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
+pub fn lidt(cpu: &mut Cpu, insn: &impl View) -> Result<(), Exception> {
     cpu.state.idtr = load_table(cpu, insn)?;
     Ok(())
 }
 
 /// Limit and base in the memory operand; a 16-bit operand size takes 24 bits of the base.
-fn load_table(cpu: &mut Cpu, insn: &Insn) -> Result<TableReg, Exception> {
+fn load_table(cpu: &mut Cpu, insn: &impl View) -> Result<TableReg, Exception> {
     cpu.check_privileged()?;
     let (mem, off) = operand::memory(cpu, insn, 0)?;
     let limit = cpu.load(mem.seg, off, AccessSize::B2)? as u32;
-    let base = cpu.load(mem.seg, advance(off, 2, insn.addr_size), AccessSize::B4)?;
-    let kept = if insn.op_size == isa::Width::B2 { 0x00ff_ffff } else { 0xffff_ffff };
+    let base = cpu.load(mem.seg, advance(off, 2, insn.addr_size()), AccessSize::B4)?;
+    let kept = if insn.op_size() == isa::Width::B2 { 0x00ff_ffff } else { 0xffff_ffff };
     Ok(TableReg { base: base & kept, limit, reserved: 0 })
 }
 
@@ -114,7 +115,7 @@ fn load_table(cpu: &mut Cpu, insn: &Insn) -> Result<TableReg, Exception> {
 ///
 /// # Errors
 /// Those of the stores; nothing is stored then.
-pub fn sgdt(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
+pub fn sgdt(cpu: &mut Cpu, insn: &impl View) -> Result<(), Exception> {
     let table = cpu.state.gdtr;
     store_table(cpu, insn, table)
 }
@@ -123,14 +124,14 @@ pub fn sgdt(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
 ///
 /// # Errors
 /// As [`sgdt`].
-pub fn sidt(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
+pub fn sidt(cpu: &mut Cpu, insn: &impl View) -> Result<(), Exception> {
     let table = cpu.state.idtr;
     store_table(cpu, insn, table)
 }
 
-fn store_table(cpu: &mut Cpu, insn: &Insn, table: TableReg) -> Result<(), Exception> {
+fn store_table(cpu: &mut Cpu, insn: &impl View, table: TableReg) -> Result<(), Exception> {
     let (mem, off) = operand::memory(cpu, insn, 0)?;
-    let above = advance(off, 2, insn.addr_size);
+    let above = advance(off, 2, insn.addr_size());
     cpu.probe_write(mem.seg, off, AccessSize::B2)?;
     cpu.probe_write(mem.seg, above, AccessSize::B4)?;
     cpu.store(mem.seg, off, AccessSize::B2, u64::from(table.limit & 0xffff))?;
@@ -141,14 +142,14 @@ fn store_table(cpu: &mut Cpu, insn: &Insn, table: TableReg) -> Result<(), Except
 ///
 /// # Errors
 /// #GP(0) outside ring 0, those of the source, then those of `Cpu::lmsw`.
-pub fn lmsw(cpu: &mut Cpu, insn: &Insn) -> Result<(), Trap> {
+pub fn lmsw(cpu: &mut Cpu, insn: &impl View) -> Result<(), Trap> {
     cpu.check_privileged()?;
     let value = operand::read(cpu, insn, 0)? as u16;
     cpu.lmsw(value)
 }
 
 /// SMSW. SDM Vol. 2B "SMSW": memory gets 16 bits, a 32-bit register all of CR0; any ring.
-pub fn smsw(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
+pub fn smsw(cpu: &mut Cpu, insn: &impl View) -> Result<(), Exception> {
     let value = cpu.smsw();
     operand::write(cpu, insn, 0, value)
 }
@@ -165,7 +166,7 @@ pub fn clts(cpu: &mut Cpu) -> Result<(), Trap> {
 ///
 /// # Errors
 /// #GP(0) outside ring 0.
-pub fn invlpg(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
+pub fn invlpg(cpu: &mut Cpu, insn: &impl View) -> Result<(), Exception> {
     cpu.check_privileged()?;
     let (mem, off) = operand::memory(cpu, insn, 0)?;
     let base = LinearAddr(cpu.state.segs[mem.seg.index()].base as u32);
@@ -238,7 +239,7 @@ fn set_edx_eax(cpu: &mut Cpu, value: u64) {
 ///
 /// # Errors
 /// #NM as CR0 says; floating-point instructions else #UD.
-pub fn fpu(cpu: &Cpu, insn: &Insn) -> Result<(), Exception> {
+pub fn fpu(cpu: &Cpu, insn: &impl View) -> Result<(), Exception> {
     let set = |bit| cpu.state.cr0 & bit != 0;
     if insn.operand(1) == Operand::None {
         return if set(cr::CR0_MP) && set(cr::CR0_TS) { Err(Exception::Nm) } else { Ok(()) };

@@ -11,18 +11,31 @@ mod bit;
 mod branch;
 mod control;
 mod data;
+mod handlers;
 mod logic;
 mod muldiv;
 mod operand;
+mod packed;
 mod port;
 mod segment;
 mod shift;
 mod stack;
 mod status;
 mod string;
+mod view;
 
 use cpu::{Cpu, Exception, Trap};
 use isa::{Insn, Op, SegReg};
+
+pub use packed::Packed;
+
+/// Executes `insn`, see [`run`].
+///
+/// # Errors
+/// As [`run`].
+pub fn step(cpu: &mut Cpu, insn: &Insn) -> Result<(), Trap> {
+    run(cpu, &Packed::new(insn))
+}
 
 /// Executes `insn`, which was decoded at EIP, and sets EIP to the next instruction: the one behind it, the
 /// target of a branch, or the same one while elements of a repeated string instruction are left.
@@ -33,11 +46,16 @@ use isa::{Insn, Op, SegReg};
 /// # Errors
 /// What ended the instruction. The state is then as before it, EIP at the instruction; repeated string
 /// instructions keep the elements that completed.
-#[expect(clippy::too_many_lines, reason = "one arm for each operation, and each is one call")]
 #[inline(always)]
-pub fn step(cpu: &mut Cpu, insn: &Insn) -> Result<(), Trap> {
-    let next = cpu.state.eip.wrapping_add(u32::from(insn.len));
-    match insn.op {
+pub fn run(cpu: &mut Cpu, insn: &Packed) -> Result<(), Trap> {
+    handlers::HANDLERS[usize::from(insn.handler())](cpu, insn)
+}
+
+/// Executes any instruction.
+#[expect(clippy::too_many_lines, reason = "one arm for each operation, and each is one call")]
+fn general(cpu: &mut Cpu, insn: &Packed) -> Result<(), Trap> {
+    let next = insn.next(cpu);
+    match insn.op() {
         Op::Mov => data::mov(cpu, insn)?,
         Op::Movzx => data::movzx(cpu, insn)?,
         Op::Movsx => data::movsx(cpu, insn)?,

@@ -1,8 +1,9 @@
 //! Operands: reading, writing, and the place of a read-modify-write.
 
+use crate::view::View;
 use base::AccessSize;
 use cpu::{Cpu, Exception};
-use isa::{Gpr, Insn, Mem, Operand, Reg, SegReg, Width};
+use isa::{Gpr, Mem, Operand, Reg, SegReg, Width};
 
 /// AL, AX or EAX.
 #[inline]
@@ -62,13 +63,13 @@ impl Place {
     ///
     /// # Errors
     /// [`MALFORMED`].
-    #[inline]
-    pub fn of(cpu: &Cpu, insn: &Insn, n: usize) -> Result<Self, Exception> {
+    #[inline(always)]
+    pub fn of(cpu: &Cpu, insn: &impl View, n: usize) -> Result<Self, Exception> {
         match insn.operand(n) {
             Operand::Reg(reg) => Ok(Self::Reg(reg)),
             Operand::Mem(mem) => {
                 let size = AccessSize::from_bytes(u64::from(mem.size)).ok_or(MALFORMED)?;
-                Ok(Self::Mem(mem.seg, cpu.effective_address(&mem, insn.addr_size), size))
+                Ok(Self::Mem(mem.seg, cpu.effective_address(&mem, insn.addr_size()), size))
             }
             Operand::None
             | Operand::Imm(_)
@@ -84,7 +85,7 @@ impl Place {
     ///
     /// # Errors
     /// Those of a load.
-    #[inline]
+    #[inline(always)]
     pub fn load(self, cpu: &mut Cpu) -> Result<u32, Exception> {
         match self {
             Self::Reg(reg) => Ok(cpu.reg(reg)),
@@ -96,7 +97,7 @@ impl Place {
     ///
     /// # Errors
     /// Those of a store.
-    #[inline]
+    #[inline(always)]
     pub fn load_for_write(self, cpu: &mut Cpu) -> Result<u32, Exception> {
         match self {
             Self::Reg(reg) => Ok(cpu.reg(reg)),
@@ -108,7 +109,7 @@ impl Place {
     ///
     /// # Errors
     /// Those of a store.
-    #[inline]
+    #[inline(always)]
     pub fn store(self, cpu: &mut Cpu, value: u32) -> Result<(), Exception> {
         match self {
             Self::Reg(reg) => {
@@ -125,10 +126,21 @@ impl Place {
 /// # Errors
 /// Those of a load.
 #[inline(always)]
-pub fn read(cpu: &mut Cpu, insn: &Insn, n: usize) -> Result<u32, Exception> {
+pub fn read<I: View>(cpu: &mut Cpu, insn: &I, n: usize) -> Result<u32, Exception> {
     match insn.operand(n) {
-        Operand::Imm(value) => Ok(truncate(value, insn.width)),
+        Operand::Imm(value) => Ok(truncate(value, insn.width())),
         Operand::Reg(reg) => Ok(cpu.reg(reg)),
+        Operand::None
+        | Operand::Mem(_)
+        | Operand::Seg(_)
+        | Operand::Cr(_)
+        | Operand::Dr(_)
+        | Operand::Target(_)
+        | Operand::Far { .. }
+            if I::FIXED =>
+        {
+            Place::of(cpu, insn, n)?.load(cpu)
+        }
         Operand::None
         | Operand::Mem(_)
         | Operand::Seg(_)
@@ -141,7 +153,7 @@ pub fn read(cpu: &mut Cpu, insn: &Insn, n: usize) -> Result<u32, Exception> {
 
 /// The value of operand `n`, memory.
 #[inline(never)]
-fn load(cpu: &mut Cpu, insn: &Insn, n: usize) -> Result<u32, Exception> {
+fn load(cpu: &mut Cpu, insn: &impl View, n: usize) -> Result<u32, Exception> {
     Place::of(cpu, insn, n)?.load(cpu)
 }
 
@@ -150,17 +162,20 @@ fn load(cpu: &mut Cpu, insn: &Insn, n: usize) -> Result<u32, Exception> {
 /// # Errors
 /// Those of a store.
 #[inline(always)]
-pub fn write(cpu: &mut Cpu, insn: &Insn, n: usize, value: u32) -> Result<(), Exception> {
+pub fn write<I: View>(cpu: &mut Cpu, insn: &I, n: usize, value: u32) -> Result<(), Exception> {
     if let Operand::Reg(reg) = insn.operand(n) {
         cpu.set_reg(reg, value);
         return Ok(());
+    }
+    if I::FIXED {
+        return Place::of(cpu, insn, n)?.store(cpu, value);
     }
     store(cpu, insn, n, value)
 }
 
 /// Writes operand `n`, memory.
 #[inline(never)]
-fn store(cpu: &mut Cpu, insn: &Insn, n: usize, value: u32) -> Result<(), Exception> {
+fn store(cpu: &mut Cpu, insn: &impl View, n: usize, value: u32) -> Result<(), Exception> {
     Place::of(cpu, insn, n)?.store(cpu, value)
 }
 
@@ -169,7 +184,11 @@ fn store(cpu: &mut Cpu, insn: &Insn, n: usize, value: u32) -> Result<(), Excepti
 /// # Errors
 /// Those of a store; nothing has changed then.
 #[inline(always)]
-pub fn modify<T>(cpu: &mut Cpu, insn: &Insn, change: impl FnOnce(u32) -> (u32, T)) -> Result<T, Exception> {
+pub fn modify<T>(
+    cpu: &mut Cpu,
+    insn: &impl View,
+    change: impl FnOnce(u32) -> (u32, T),
+) -> Result<T, Exception> {
     if let Operand::Reg(reg) = insn.operand(0) {
         let (new, rest) = change(cpu.reg(reg));
         cpu.set_reg(reg, new);
@@ -186,9 +205,9 @@ pub fn modify<T>(cpu: &mut Cpu, insn: &Insn, change: impl FnOnce(u32) -> (u32, T
 /// # Errors
 /// [`MALFORMED`].
 #[inline]
-pub fn memory(cpu: &Cpu, insn: &Insn, n: usize) -> Result<(Mem, u32), Exception> {
+pub fn memory(cpu: &Cpu, insn: &impl View, n: usize) -> Result<(Mem, u32), Exception> {
     match insn.operand(n) {
-        Operand::Mem(mem) => Ok((mem, cpu.effective_address(&mem, insn.addr_size))),
+        Operand::Mem(mem) => Ok((mem, cpu.effective_address(&mem, insn.addr_size()))),
         Operand::None
         | Operand::Reg(_)
         | Operand::Imm(_)
@@ -205,7 +224,7 @@ pub fn memory(cpu: &Cpu, insn: &Insn, n: usize) -> Result<(Mem, u32), Exception>
 /// # Errors
 /// [`MALFORMED`].
 #[inline]
-pub fn register(insn: &Insn, n: usize) -> Result<Reg, Exception> {
+pub fn register(insn: &impl View, n: usize) -> Result<Reg, Exception> {
     match insn.operand(n) {
         Operand::Reg(reg) => Ok(reg),
         Operand::None
@@ -221,7 +240,7 @@ pub fn register(insn: &Insn, n: usize) -> Result<Reg, Exception> {
 
 /// The immediate operand `n`; 0 when there is none.
 #[inline]
-pub fn immediate(insn: &Insn, n: usize) -> u32 {
+pub fn immediate(insn: &impl View, n: usize) -> u32 {
     match insn.operand(n) {
         Operand::Imm(value) => value,
         Operand::None

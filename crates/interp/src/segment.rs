@@ -2,18 +2,19 @@
 
 use cpu::eflags::ZF;
 use cpu::{Cpu, Exception, Trap};
-use isa::{Insn, Operand, SegReg};
+use isa::{Operand, SegReg};
 
 use crate::branch::load_far;
 use crate::operand::{self, MALFORMED, Place};
 use crate::status::flag;
+use crate::view::View;
 
 /// The RPL field of a selector.
 const RPL: u32 = 3;
 
 /// MOV to or from a segment register. SDM Vol. 2B "MOV": a register destination is zero-extended to the
 /// operand size. Loading SS inhibits interrupts until after the next instruction.
-pub fn mov(cpu: &mut Cpu, insn: &Insn) -> Result<(), Trap> {
+pub fn mov(cpu: &mut Cpu, insn: &impl View) -> Result<(), Trap> {
     if let Operand::Seg(seg) = insn.operand(0) {
         let selector = operand::read(cpu, insn, 1)? as u16;
         cpu.load_segment(seg, selector)?;
@@ -31,7 +32,7 @@ pub fn mov(cpu: &mut Cpu, insn: &Insn) -> Result<(), Trap> {
 ///
 /// # Errors
 /// Those of the loads, then those of loading the segment register.
-pub fn load_pointer(cpu: &mut Cpu, insn: &Insn, seg: SegReg) -> Result<(), Trap> {
+pub fn load_pointer(cpu: &mut Cpu, insn: &impl View, seg: SegReg) -> Result<(), Trap> {
     let (selector, offset) = load_far(cpu, insn, 1)?;
     cpu.load_segment(seg, selector)?;
     Ok(operand::write(cpu, insn, 0, offset)?)
@@ -41,7 +42,7 @@ pub fn load_pointer(cpu: &mut Cpu, insn: &Insn, seg: SegReg) -> Result<(), Trap>
 ///
 /// # Errors
 /// #UD in real mode, #GP(0) outside ring 0, those of the source, then those of `Cpu::lldt`.
-pub fn lldt(cpu: &mut Cpu, insn: &Insn) -> Result<(), Trap> {
+pub fn lldt(cpu: &mut Cpu, insn: &impl View) -> Result<(), Trap> {
     let selector = table_selector(cpu, insn)?;
     cpu.lldt(selector)
 }
@@ -50,12 +51,12 @@ pub fn lldt(cpu: &mut Cpu, insn: &Insn) -> Result<(), Trap> {
 ///
 /// # Errors
 /// As [`lldt`], with `Cpu::ltr`.
-pub fn ltr(cpu: &mut Cpu, insn: &Insn) -> Result<(), Trap> {
+pub fn ltr(cpu: &mut Cpu, insn: &impl View) -> Result<(), Trap> {
     let selector = table_selector(cpu, insn)?;
     cpu.ltr(selector)
 }
 
-fn table_selector(cpu: &mut Cpu, insn: &Insn) -> Result<u16, Exception> {
+fn table_selector(cpu: &mut Cpu, insn: &impl View) -> Result<u16, Exception> {
     cpu.check_protected()?;
     cpu.check_privileged()?;
     Ok(operand::read(cpu, insn, 0)? as u16)
@@ -65,7 +66,7 @@ fn table_selector(cpu: &mut Cpu, insn: &Insn) -> Result<u16, Exception> {
 ///
 /// # Errors
 /// #UD in real mode, then those of the store.
-pub fn sldt(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
+pub fn sldt(cpu: &mut Cpu, insn: &impl View) -> Result<(), Exception> {
     cpu.check_protected()?;
     let selector = cpu.state.ldtr.selector;
     operand::write(cpu, insn, 0, u32::from(selector))
@@ -75,7 +76,7 @@ pub fn sldt(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
 ///
 /// # Errors
 /// As [`sldt`].
-pub fn str(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
+pub fn str(cpu: &mut Cpu, insn: &impl View) -> Result<(), Exception> {
     cpu.check_protected()?;
     let selector = cpu.state.tr.selector;
     operand::write(cpu, insn, 0, u32::from(selector))
@@ -85,7 +86,7 @@ pub fn str(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
 ///
 /// # Errors
 /// #UD in real mode, those of the source, #PF on the table.
-pub fn verr(cpu: &mut Cpu, insn: &Insn) -> Result<(), Trap> {
+pub fn verr(cpu: &mut Cpu, insn: &impl View) -> Result<(), Trap> {
     let selector = selector(cpu, insn, 0)?;
     let readable = cpu.verr(selector)?;
     set_zero(cpu, readable);
@@ -96,7 +97,7 @@ pub fn verr(cpu: &mut Cpu, insn: &Insn) -> Result<(), Trap> {
 ///
 /// # Errors
 /// As [`verr`].
-pub fn verw(cpu: &mut Cpu, insn: &Insn) -> Result<(), Trap> {
+pub fn verw(cpu: &mut Cpu, insn: &impl View) -> Result<(), Trap> {
     let selector = selector(cpu, insn, 0)?;
     let writable = cpu.verw(selector)?;
     set_zero(cpu, writable);
@@ -107,7 +108,7 @@ pub fn verw(cpu: &mut Cpu, insn: &Insn) -> Result<(), Trap> {
 ///
 /// # Errors
 /// As [`verr`].
-pub fn lar(cpu: &mut Cpu, insn: &Insn) -> Result<(), Trap> {
+pub fn lar(cpu: &mut Cpu, insn: &impl View) -> Result<(), Trap> {
     let selector = selector(cpu, insn, 1)?;
     let rights = cpu.lar(selector)?;
     write_if_valid(cpu, insn, rights)
@@ -117,13 +118,13 @@ pub fn lar(cpu: &mut Cpu, insn: &Insn) -> Result<(), Trap> {
 ///
 /// # Errors
 /// As [`verr`].
-pub fn lsl(cpu: &mut Cpu, insn: &Insn) -> Result<(), Trap> {
+pub fn lsl(cpu: &mut Cpu, insn: &impl View) -> Result<(), Trap> {
     let selector = selector(cpu, insn, 1)?;
     let limit = cpu.lsl(selector)?;
     write_if_valid(cpu, insn, limit)
 }
 
-fn write_if_valid(cpu: &mut Cpu, insn: &Insn, value: Option<u32>) -> Result<(), Trap> {
+fn write_if_valid(cpu: &mut Cpu, insn: &impl View, value: Option<u32>) -> Result<(), Trap> {
     if let Some(value) = value {
         operand::write(cpu, insn, 0, value)?;
     }
@@ -132,7 +133,7 @@ fn write_if_valid(cpu: &mut Cpu, insn: &Insn, value: Option<u32>) -> Result<(), 
 }
 
 /// The selector in operand `n` of an instruction that real mode does not know.
-fn selector(cpu: &mut Cpu, insn: &Insn, n: usize) -> Result<u16, Exception> {
+fn selector(cpu: &mut Cpu, insn: &impl View, n: usize) -> Result<u16, Exception> {
     cpu.check_protected()?;
     Ok(operand::read(cpu, insn, n)? as u16)
 }
@@ -145,7 +146,7 @@ fn set_zero(cpu: &mut Cpu, set: bool) {
 ///
 /// # Errors
 /// #UD in real mode, then those of a store.
-pub fn arpl(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
+pub fn arpl(cpu: &mut Cpu, insn: &impl View) -> Result<(), Exception> {
     cpu.check_protected()?;
     let source = operand::read(cpu, insn, 1)?;
     let place = Place::of(cpu, insn, 0)?;

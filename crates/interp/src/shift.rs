@@ -1,4 +1,4 @@
-//! Shifts and rotates, one bit at a time as the manual's loops go.
+//! Shifts and rotates, one bit at a time as the manual's loops go; those through no carry flag at once.
 //!
 //! Counts are masked to five bits; a count of 0 changes neither operand nor flags, though memory is still
 //! checked and written. AF and the OF of counts other than 1, which the manual leaves undefined: AF is 0
@@ -7,10 +7,11 @@
 
 use cpu::eflags::{CF, OF, STATUS};
 use cpu::{Cpu, Exception};
-use isa::{Insn, Width};
+use isa::Width;
 
 use crate::operand;
 use crate::status::{flag, msb, of_result};
+use crate::view::View;
 
 /// An operand with the carry flag beside it.
 #[derive(Clone, Copy)]
@@ -20,7 +21,7 @@ struct Shifter {
 }
 
 /// The masked count in operand `n`.
-fn count(cpu: &mut Cpu, insn: &Insn, n: usize) -> Result<u32, Exception> {
+fn count(cpu: &mut Cpu, insn: &impl View, n: usize) -> Result<u32, Exception> {
     Ok(operand::read(cpu, insn, n)? & 0x1f)
 }
 
@@ -30,7 +31,7 @@ type Outcome = (u32, Option<u32>);
 /// Replaces operand 0 by the outcome and sets the flags in `mask`.
 fn apply(
     cpu: &mut Cpu,
-    insn: &Insn,
+    insn: &impl View,
     mask: u32,
     change: impl FnOnce(u32) -> Outcome,
 ) -> Result<(), Exception> {
@@ -55,9 +56,19 @@ fn halve(value: u32, high: bool, width: Width) -> u32 {
     value >> 1 | u32::from(high) << (width.bits() - 1)
 }
 
+/// `value`, `count` times `value * 2 + MSB(value)` cut to `width`; negative counts go the other way.
+fn rotate(value: u32, count: u32, width: Width) -> u32 {
+    match width {
+        Width::B1 => u32::from((value as u8).rotate_left(count % u8::BITS)),
+        Width::B2 => u32::from((value as u16).rotate_left(count % u16::BITS)),
+        Width::B4 | Width::B8 => value.rotate_left(count % u32::BITS),
+    }
+}
+
 /// SHL, SAL. SDM Vol. 2B "SAL/SAR/SHL/SHR": CF := MSB(DEST); DEST := DEST * 2.
-pub fn shl(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
-    let (width, count) = (insn.width, count(cpu, insn, 1)?);
+#[inline(always)]
+pub fn shl(cpu: &mut Cpu, insn: &impl View) -> Result<(), Exception> {
+    let (width, count) = (insn.width(), count(cpu, insn, 1)?);
     apply(cpu, insn, STATUS, |dest| {
         let end = repeat(dest, false, count, |s| Shifter {
             carry: msb(s.value, width),
@@ -69,8 +80,9 @@ pub fn shl(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
 }
 
 /// SHR: CF := LSB(DEST); DEST := DEST / 2, unsigned.
-pub fn shr(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
-    let (width, count) = (insn.width, count(cpu, insn, 1)?);
+#[inline(always)]
+pub fn shr(cpu: &mut Cpu, insn: &impl View) -> Result<(), Exception> {
+    let (width, count) = (insn.width(), count(cpu, insn, 1)?);
     apply(cpu, insn, STATUS, |dest| {
         let end = repeat(dest, false, count, |s| Shifter {
             carry: s.value & 1 == 1,
@@ -81,8 +93,9 @@ pub fn shr(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
 }
 
 /// SAR: CF := LSB(DEST); DEST := DEST / 2, signed, rounding down.
-pub fn sar(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
-    let (width, count) = (insn.width, count(cpu, insn, 1)?);
+#[inline(always)]
+pub fn sar(cpu: &mut Cpu, insn: &impl View) -> Result<(), Exception> {
+    let (width, count) = (insn.width(), count(cpu, insn, 1)?);
     apply(cpu, insn, STATUS, |dest| {
         let end = repeat(dest, false, count, |s| Shifter {
             carry: s.value & 1 == 1,
@@ -98,36 +111,32 @@ fn shift_flags(end: Shifter, overflow: bool, count: u32, width: Width) -> Option
 }
 
 /// ROL. SDM Vol. 2B "RCL/RCR/ROL/ROR": tempCF := MSB(DEST); DEST := DEST * 2 + tempCF.
-pub fn rol(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
-    let (width, count) = (insn.width, count(cpu, insn, 1)?);
+#[inline(always)]
+pub fn rol(cpu: &mut Cpu, insn: &impl View) -> Result<(), Exception> {
+    let (width, count) = (insn.width(), count(cpu, insn, 1)?);
     apply(cpu, insn, CF | OF, |dest| {
-        let end = repeat(dest, false, count % width.bits(), |s| Shifter {
-            value: double(s.value, msb(s.value, width), width),
-            ..s
-        });
-        let carry = end.value & 1 == 1;
-        let flags = flag(carry, CF) | flag(msb(end.value, width) != carry, OF);
-        (end.value, (count != 0).then_some(flags))
+        let end = rotate(dest, count, width);
+        let carry = end & 1 == 1;
+        let flags = flag(carry, CF) | flag(msb(end, width) != carry, OF);
+        (end, (count != 0).then_some(flags))
     })
 }
 
 /// ROR: tempCF := LSB(DEST); DEST := DEST / 2 + tempCF * 2^(SIZE - 1).
-pub fn ror(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
-    let (width, count) = (insn.width, count(cpu, insn, 1)?);
+#[inline(always)]
+pub fn ror(cpu: &mut Cpu, insn: &impl View) -> Result<(), Exception> {
+    let (width, count) = (insn.width(), count(cpu, insn, 1)?);
     apply(cpu, insn, CF | OF, |dest| {
-        let end = repeat(dest, false, count % width.bits(), |s| Shifter {
-            value: halve(s.value, s.value & 1 == 1, width),
-            ..s
-        });
-        let flags = flag(msb(end.value, width), CF) | flag(top_bits_differ(end.value, width), OF);
-        (end.value, (count != 0).then_some(flags))
+        let end = rotate(dest, count.wrapping_neg(), width);
+        let flags = flag(msb(end, width), CF) | flag(top_bits_differ(end, width), OF);
+        (end, (count != 0).then_some(flags))
     })
 }
 
 /// RCL: tempCF := MSB(DEST); DEST := DEST * 2 + CF; CF := tempCF.
-pub fn rcl(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
-    let (width, count) = (insn.width, count(cpu, insn, 1)? % (insn.width.bits() + 1));
-    let carry = cpu.eflags() & CF != 0;
+pub fn rcl(cpu: &mut Cpu, insn: &impl View) -> Result<(), Exception> {
+    let (width, count) = (insn.width(), count(cpu, insn, 1)? % (insn.width().bits() + 1));
+    let carry = cpu.valid_eflags() & CF != 0;
     apply(cpu, insn, CF | OF, |dest| {
         let end = repeat(dest, carry, count, |s| Shifter {
             carry: msb(s.value, width),
@@ -139,9 +148,9 @@ pub fn rcl(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
 }
 
 /// RCR: tempCF := LSB(DEST); DEST := DEST / 2 + CF * 2^(SIZE - 1); CF := tempCF.
-pub fn rcr(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
-    let (width, count) = (insn.width, count(cpu, insn, 1)? % (insn.width.bits() + 1));
-    let carry = cpu.eflags() & CF != 0;
+pub fn rcr(cpu: &mut Cpu, insn: &impl View) -> Result<(), Exception> {
+    let (width, count) = (insn.width(), count(cpu, insn, 1)? % (insn.width().bits() + 1));
+    let carry = cpu.valid_eflags() & CF != 0;
     apply(cpu, insn, CF | OF, |dest| {
         let end = repeat(dest, carry, count, |s| Shifter {
             carry: s.value & 1 == 1,
@@ -159,8 +168,8 @@ fn top_bits_differ(value: u32, width: Width) -> bool {
 
 /// SHLD. SDM Vol. 2B "SHLD": bits come in from the top of SRC. A 16-bit count above 16, which the manual
 /// leaves undefined, goes on with the bits of DEST itself.
-pub fn shld(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
-    let (width, count) = (insn.width, count(cpu, insn, 2)?);
+pub fn shld(cpu: &mut Cpu, insn: &impl View) -> Result<(), Exception> {
+    let (width, count) = (insn.width(), count(cpu, insn, 2)?);
     let source = operand::read(cpu, insn, 1)?;
     let bits = width.bits();
     apply(cpu, insn, STATUS, |dest| {
@@ -175,8 +184,8 @@ pub fn shld(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
 }
 
 /// SHRD. SDM Vol. 2B "SHRD": bits come in from the bottom of SRC; 16-bit counts above 16 as for SHLD.
-pub fn shrd(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
-    let (width, count) = (insn.width, count(cpu, insn, 2)?);
+pub fn shrd(cpu: &mut Cpu, insn: &impl View) -> Result<(), Exception> {
+    let (width, count) = (insn.width(), count(cpu, insn, 2)?);
     let source = operand::read(cpu, insn, 1)?;
     apply(cpu, insn, STATUS, |dest| {
         let (mut value, mut carry) = (triple(dest, source, width.bits()), false);

@@ -4,9 +4,10 @@
 //! after the last access that can fault.
 
 use cpu::{Cpu, Exception, Trap, attr, eflags};
-use isa::{Gpr, Insn, Operand, Reg, SegReg, Width};
+use isa::{Gpr, Operand, Reg, SegReg, Width};
 
 use crate::operand::{self, Place, immediate, truncate};
+use crate::view::View;
 
 /// What PUSHF stores of EFLAGS: VM and RF read as 0.
 const PUSHED_FLAGS: u32 = 0x00fc_ffff;
@@ -74,7 +75,8 @@ fn peek(cpu: &mut Cpu, width: Width) -> Result<(u32, u32), Exception> {
 
 /// PUSH. SDM Vol. 2B "PUSH": PUSH ESP pushes the old value. A segment selector is zero-extended to the operand
 /// size (the manual allows either that or a 16-bit store).
-pub fn push(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
+#[inline(always)]
+pub fn push(cpu: &mut Cpu, insn: &impl View) -> Result<(), Exception> {
     let value = match insn.operand(0) {
         Operand::Seg(seg) => u32::from(cpu.state.segs[seg.index()].selector),
         Operand::None
@@ -86,15 +88,16 @@ pub fn push(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
         | Operand::Target(_)
         | Operand::Far { .. } => operand::read(cpu, insn, 0)?,
     };
-    push_value(cpu, insn.op_size, value)
+    push_value(cpu, insn.op_size(), value)
 }
 
 /// POP. SDM Vol. 2B "POP".
 ///
 /// # Errors
 /// #SS(0), #PF of the stack; then those of loading the segment register or of the store.
-pub fn pop(cpu: &mut Cpu, insn: &Insn) -> Result<(), Trap> {
-    let (value, new) = peek(cpu, insn.op_size)?;
+#[inline(always)]
+pub fn pop(cpu: &mut Cpu, insn: &impl View) -> Result<(), Trap> {
+    let (value, new) = peek(cpu, insn.op_size())?;
     match insn.operand(0) {
         Operand::Seg(seg) => return pop_segment(cpu, seg, value, new),
         Operand::None
@@ -131,19 +134,19 @@ fn pop_segment(cpu: &mut Cpu, seg: SegReg, value: u32, new: u32) -> Result<(), T
 ///
 /// # Errors
 /// #GP(0) in real mode for an SP of 7, 9, 11, 13 or 15; #SS(0), #PF.
-pub fn pusha(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
+pub fn pusha(cpu: &mut Cpu, insn: &impl View) -> Result<(), Exception> {
     let start = top(cpu);
     if !cpu.protected_mode() && matches!(start, 7 | 9 | 11 | 13 | 15) {
         return Err(Exception::Gp(0));
     }
-    let slot = |cpu: &Cpu, n: usize| below(cpu, start, (n as u32 + 1) * insn.op_size.bytes());
+    let slot = |cpu: &Cpu, n: usize| below(cpu, start, (n as u32 + 1) * insn.op_size().bytes());
     for n in 0..PUSHA_ORDER.len() {
         let off = slot(cpu, n);
-        cpu.probe_write(SegReg::Ss, off, insn.op_size.access())?;
+        cpu.probe_write(SegReg::Ss, off, insn.op_size().access())?;
     }
     for (n, gpr) in PUSHA_ORDER.into_iter().enumerate() {
         let (off, value) = (slot(cpu, n), cpu.gpr32(gpr));
-        store(cpu, off, insn.op_size, value)?;
+        store(cpu, off, insn.op_size(), value)?;
     }
     let end = slot(cpu, PUSHA_ORDER.len() - 1);
     set_top(cpu, end);
@@ -154,18 +157,18 @@ pub fn pusha(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
 ///
 /// # Errors
 /// #SS(0), #PF.
-pub fn popa(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
+pub fn popa(cpu: &mut Cpu, insn: &impl View) -> Result<(), Exception> {
     let mut off = top(cpu);
     let mut values = [None; 8];
     for gpr in PUSHA_ORDER.into_iter().rev() {
         if gpr != Gpr::Esp {
-            values[gpr.index()] = Some(load(cpu, off, insn.op_size)?);
+            values[gpr.index()] = Some(load(cpu, off, insn.op_size())?);
         }
-        off = above(cpu, off, insn.op_size.bytes());
+        off = above(cpu, off, insn.op_size().bytes());
     }
     for gpr in PUSHA_ORDER {
         if let Some(value) = values[gpr.index()] {
-            cpu.set_reg(pointer(gpr, insn.op_size), value);
+            cpu.set_reg(pointer(gpr, insn.op_size()), value);
         }
     }
     set_top(cpu, off);
@@ -173,16 +176,16 @@ pub fn popa(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
 }
 
 /// PUSHF, PUSHFD. SDM Vol. 2B "PUSHF/PUSHFD".
-pub fn pushf(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
-    let flags = cpu.eflags() & PUSHED_FLAGS | eflags::FIXED;
-    push_value(cpu, insn.op_size, flags)
+pub fn pushf(cpu: &mut Cpu, insn: &impl View) -> Result<(), Exception> {
+    let flags = cpu.valid_eflags() & PUSHED_FLAGS | eflags::FIXED;
+    push_value(cpu, insn.op_size(), flags)
 }
 
 /// POPF, POPFD. SDM Vol. 2B "POPF/POPFD": what CPL and IOPL do not allow to change stays, silently.
-pub fn popf(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
-    let (flags, new) = peek(cpu, insn.op_size)?;
+pub fn popf(cpu: &mut Cpu, insn: &impl View) -> Result<(), Exception> {
+    let (flags, new) = peek(cpu, insn.op_size())?;
     set_top(cpu, new);
-    cpu.write_eflags_popf(flags, insn.op_size);
+    cpu.write_eflags_popf(flags, insn.op_size());
     Ok(())
 }
 
@@ -191,7 +194,7 @@ pub fn popf(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
 /// # Errors
 /// #SS(0) and #PF of every push and every frame pointer read, in order; then those of a write at the final
 /// stack pointer.
-pub fn enter(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
+pub fn enter(cpu: &mut Cpu, insn: &impl View) -> Result<(), Exception> {
     let frame = Frame::new(cpu, insn);
     frame.check(cpu)?;
     frame.build(cpu)
@@ -211,9 +214,9 @@ struct Frame {
 }
 
 impl Frame {
-    fn new(cpu: &Cpu, insn: &Insn) -> Self {
+    fn new(cpu: &Cpu, insn: &impl View) -> Self {
         let (alloc, level) = (immediate(insn, 0) & 0xffff, immediate(insn, 1) & 31);
-        let width = insn.op_size;
+        let width = insn.op_size();
         let start = top(cpu);
         let pushes = if level == 0 { 1 } else { level + 1 };
         let end = below(cpu, start, pushes * width.bytes() + alloc);
@@ -266,12 +269,12 @@ impl Frame {
 }
 
 /// LEAVE. SDM Vol. 2A "LEAVE": ESP := EBP; EBP := Pop().
-pub fn leave(cpu: &mut Cpu, insn: &Insn) -> Result<(), Exception> {
+pub fn leave(cpu: &mut Cpu, insn: &impl View) -> Result<(), Exception> {
     let off = cpu.reg(pointer(Gpr::Ebp, address_size(cpu)));
-    let value = load(cpu, off, insn.op_size)?;
-    let new = above(cpu, off, insn.op_size.bytes());
+    let value = load(cpu, off, insn.op_size())?;
+    let new = above(cpu, off, insn.op_size().bytes());
     set_top(cpu, new);
-    cpu.set_reg(pointer(Gpr::Ebp, insn.op_size), value);
+    cpu.set_reg(pointer(Gpr::Ebp, insn.op_size()), value);
     Ok(())
 }
 

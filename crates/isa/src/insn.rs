@@ -25,7 +25,16 @@ impl Gpr {
     /// The register with encoding `number & 7`.
     #[must_use]
     pub const fn from_number(number: u8) -> Self {
-        Self::ALL[(number & 7) as usize]
+        match number & 7 {
+            0 => Self::Eax,
+            1 => Self::Ecx,
+            2 => Self::Edx,
+            3 => Self::Ebx,
+            4 => Self::Esp,
+            5 => Self::Ebp,
+            6 => Self::Esi,
+            _ => Self::Edi,
+        }
     }
 
     /// Index into the register file of the CPU state.

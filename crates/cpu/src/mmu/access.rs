@@ -13,7 +13,7 @@ impl Cpu {
     ///
     /// # Errors
     /// #GP(0) or #SS(0) by the segment's checks, then #PF.
-    #[inline]
+    #[inline(always)]
     pub fn load(&mut self, seg: SegReg, off: u32, size: AccessSize) -> Result<u64, Exception> {
         let la = self.check_segment(seg, off, size, false)?;
         self.load_linear(la, size, self.is_user())
@@ -34,7 +34,7 @@ impl Cpu {
     ///
     /// # Errors
     /// #GP(0) or #SS(0) by the segment's checks, then #PF; nothing is stored then.
-    #[inline]
+    #[inline(always)]
     pub fn store(&mut self, seg: SegReg, off: u32, size: AccessSize, value: u64) -> Result<(), Exception> {
         let la = self.check_segment(seg, off, size, true)?;
         self.store_linear(la, size, value, self.is_user())
@@ -69,7 +69,7 @@ impl Cpu {
     ///
     /// # Errors
     /// #PF.
-    #[inline]
+    #[inline(always)]
     pub fn load_linear(&mut self, la: LinearAddr, size: AccessSize, user: bool) -> Result<u64, Exception> {
         let intent = Intent { write: false, user };
         let host = self.mmu.direct_page(la, intent);
@@ -97,7 +97,7 @@ impl Cpu {
     ///
     /// # Errors
     /// #PF; nothing is stored and no dirty bit set then.
-    #[inline]
+    #[inline(always)]
     pub fn store_linear(
         &mut self,
         la: LinearAddr,
