@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use base::{LinearAddr, PAGE_MASK, PhysAddr};
 use cpu::{CodePage, Cpu, Exception, Trap, eflags, flags, leave};
+use isa::Op;
 use jit::abi::{SITE_LOOKUP, SITE_UNLINKED, status};
 use jit::{CodeArena, Compiler, Delegated, OptLevel, Owner, Site, SiteKind};
 use memory::{RamBlock, RamId};
@@ -728,7 +729,10 @@ impl Engine {
             cpu.state.interrupt_shadow = shadow;
         }
         self.finish(outcome)?;
-        if step && outcome.is_ok() {
+        // A software interrupt has cleared the flag: the trap comes after the handler has returned.
+        let entered =
+            matches!(op, Op::Int | Op::Int3 | Op::Into) && self.owner.cpu.state.eflags & eflags::TF == 0;
+        if step && outcome.is_ok() && !entered {
             self.owner.cpu.state.dr[6] |= 1 << 14;
             self.raise(Exception::Db)?;
         }
