@@ -281,7 +281,8 @@ impl Engine {
     fn mode_changed(&mut self) {
         let state = &self.owner.cpu.state;
         let mode = ModeKey::of(state);
-        if mode.user != self.mode.user {
+        // Without paging a window is not a matter of rights.
+        if mode.user != self.mode.user && (mode.paging || self.mode.paging) {
             self.owner.cpu.state.clear_windows();
         }
         self.mode = mode;
