@@ -261,7 +261,8 @@ fn memory_that_nobody_answers_costs_one_call_for_each_access() {
 /// With paging off the rights of pages do not exist, so a change of ring leaves the windows in place.
 #[test]
 fn a_change_of_ring_without_paging_makes_no_window_anew() {
-    let guest = tests::guests().into_iter().find(|guest| guest.name == "ring3").expect("a guest of that name");
+    let guest =
+        tests::guests().into_iter().find(|guest| guest.name == "ring3").expect("a guest of that name");
     let filled = |n: u32| {
         let (mut machine, _) = tests::machine(&guest, &format!("n={n}"), translated());
         machine.run(None);

@@ -99,8 +99,10 @@ extern "C" fn fill_window(state: *mut CpuState) {
             Ok(window) => window,
             Err(exception) => return fault(owner, exception),
         };
-        // A walk that replaced a translation asks to leave: the code itself may lie elsewhere now.
-        if !window.covers(la, meta & access::SIZE) || owner.cpu.state.leave & leave::MODE != 0 {
+        // A walk that replaced a translation, or wrote to code, asks to leave: the code itself may lie elsewhere now,
+        // or be other code.
+        let asked = owner.cpu.state.leave & (leave::MODE | leave::CODE) != 0;
+        if asked || !window.covers(la, meta & access::SIZE) {
             return status::NOT_DIRECT;
         }
         let state = &mut owner.cpu.state;

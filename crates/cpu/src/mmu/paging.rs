@@ -90,6 +90,8 @@ impl Cpu {
         if std::mem::take(&mut self.mmu.remapped) {
             self.mapping_changed();
         }
+        // An accessed or dirty bit may have been set in a line with code.
+        self.after_store();
         entry
     }
 
