@@ -105,11 +105,7 @@ impl Translator<'_> {
 
     /// A memory operand as an address to access.
     pub(crate) fn address(&mut self, mem: &Mem) -> Address {
-        let window = match mem.base {
-            Some(base) => self.windows.of(base),
-            None => crate::windows::shared(mem.disp as u32 >> base::PAGE_SHIFT),
-        };
-        Address { root: self.root(mem), disp: mem.disp, seg: mem.seg, window }
+        Address { root: self.root(mem), disp: mem.disp, seg: mem.seg, window: self.windows.of(mem) }
     }
 
     /// The stack at `offset`.
