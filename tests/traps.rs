@@ -1,4 +1,5 @@
-//! Which instructions the trap flag traps after. SDM Vol. 3B 18.3.1.4.
+//! What comes before an exception: which instructions the trap flag traps after (SDM Vol. 3B 18.3.1.4), and what a
+//! division has read.
 #![forbid(unsafe_code)]
 
 use engine::{EngineConfig, JitMode, Stop};
@@ -63,5 +64,21 @@ fn a_software_interrupt_is_not_trapped_after() {
         assert_eq!(machine.run(Some(10_000)), Stop::Halted(end));
         let gpr = machine.engine().cpu().state.gpr;
         assert_eq!((gpr[1], gpr[2]), (1, 1), "calls and traps");
+    }
+}
+
+/// A division whose divisor a device gives is made where the divisor was read: a second look could see another.
+#[test]
+fn a_division_that_faults_has_read_its_device_once() {
+    // mov ebx, test block; div dword [prefix: ebx]
+    for prefix in [0x3e, 0x64] {
+        let code = [0xbb, 0, 0, 0, 0xfe, prefix, 0xf7, 0x33];
+        for config in [EngineConfig { jit: JitMode::Off, ..EngineConfig::default() }, translated()] {
+            let mut machine = Machine::new(BoardConfig::default(), config).expect("a machine");
+            assert!(machine.memory().write_rom(u64::from(CODE), &code).is_empty());
+            machine.engine_mut().cpu_mut().set_flat_protected(CODE);
+            assert_eq!(machine.run(None), Stop::Shutdown(CODE + 5));
+            assert_eq!(machine.engine().cpu().mmu.stats().bus_accesses, 1, "prefix {prefix:#x}");
+        }
     }
 }

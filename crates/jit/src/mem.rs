@@ -66,14 +66,14 @@ pub enum GroupHost {
 }
 
 impl Translator<'_> {
-    /// Whether the access may be inlined.
-    fn inlined(&self, address: &Address) -> bool {
-        !self.slow && matches!(address.seg, SegReg::Es | SegReg::Ss | SegReg::Ds)
+    /// Whether an access of the present instruction through `seg` is inlined.
+    pub(crate) fn in_line(&self, seg: SegReg) -> bool {
+        !self.slow && matches!(seg, SegReg::Es | SegReg::Ss | SegReg::Ds)
     }
 
     /// Loads a value of type `ty`.
     pub(crate) fn load(&mut self, address: Address, ty: Type) -> Value {
-        if self.inlined(&address) {
+        if self.in_line(address.seg) {
             let (host, inside) = self.host(&address, ty.bytes(), false);
             return self.b.ins().load(ty, GUEST, host, inside);
         }
@@ -83,7 +83,7 @@ impl Translator<'_> {
 
     /// Loads a value of type `ty` and extends it.
     pub(crate) fn load_extended(&mut self, address: Address, ty: Type, to: Type, signed: bool) -> Value {
-        if to != types::I32 || ty == to || !self.inlined(&address) {
+        if to != types::I32 || ty == to || !self.in_line(address.seg) {
             let value = self.load(address, ty);
             return self.widen(value, to, signed);
         }
@@ -99,7 +99,7 @@ impl Translator<'_> {
     /// Stores a value in its width.
     pub(crate) fn store(&mut self, address: Address, value: Value) {
         let ty = self.b.func.dfg.value_type(value);
-        if self.inlined(&address) {
+        if self.in_line(address.seg) {
             let (host, inside) = self.host(&address, ty.bytes(), true);
             self.b.ins().store(GUEST, value, host, inside);
             return;
@@ -110,7 +110,7 @@ impl Translator<'_> {
 
     /// Checks memory that will be read and then written.
     pub(crate) fn place(&mut self, address: Address, ty: Type) -> Place {
-        let host = self.inlined(&address).then(|| self.host(&address, ty.bytes(), true));
+        let host = self.in_line(address.seg).then(|| self.host(&address, ty.bytes(), true));
         Place { address, ty, host }
     }
 

@@ -454,7 +454,8 @@ impl<'a> Translator<'a> {
 
     fn insn(&mut self, insn: &Insn) {
         // A division that may be left to the interpreter after its operand was read must not read a device twice.
-        let rereads = self.slow && insn.mem().is_some() && matches!(insn.op, Op::Div | Op::Idiv);
+        let helper = insn.mem().is_some_and(|mem| !self.in_line(mem.seg));
+        let rereads = helper && matches!(insn.op, Op::Div | Op::Idiv);
         match handling(insn) {
             Handling::Emit if !rereads => self.emit(insn),
             Handling::String if self.request.mode.flat => self.string(insn),
