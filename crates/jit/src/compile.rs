@@ -8,10 +8,10 @@ use cranelift_codegen::settings::{self, Configurable};
 use cranelift_codegen::{Context, FinalizedRelocTarget};
 use cranelift_frontend::FunctionBuilderContext;
 
-use crate::discover::discover;
+use crate::discover::{Discovered, discover};
 use crate::exits::{CELL_NAMESPACE, COUNTER_NAMESPACE, PAGE_NAMESPACE};
 use crate::translate::{Translated, translate};
-use crate::unit::{CellPatch, CompiledUnit, TranslateError, UnitRequest};
+use crate::unit::{CellPatch, CompiledUnit, TranslateError, UnitCounts, UnitRequest};
 
 /// How hard the code generator works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,22 +126,21 @@ impl Compiler {
         Ok((unit?, listing))
     }
 
+    /// Translates a unit into Cranelift's form and makes no host code of it: the part of [`Compiler::compile`] that is
+    /// ours, for measurements.
+    ///
+    /// # Errors
+    /// As [`Compiler::compile`], except what Cranelift refuses.
+    pub fn translate(&mut self, request: &UnitRequest) -> Result<UnitCounts, TranslateError> {
+        self.function(request).map(|(_, translated)| translated.counts)
+    }
+
     fn compile_listed(
         &mut self,
         request: &UnitRequest,
         listing: Option<&mut Listing>,
     ) -> Result<CompiledUnit, TranslateError> {
-        let unit = discover(request);
-        if !unit.blocks.contains_key(&request.entry) {
-            return Err(TranslateError::NothingToTranslate(request.entry));
-        }
-        self.context.clear();
-        let frontend = self.isa.frontend_config();
-        let translated = translate(&mut self.context.func, &mut self.builder, request, &unit, frontend);
-        if translated.broken {
-            let reason = "a member of a group before its leader".to_owned();
-            return Err(TranslateError::Refused { eip: request.entry, reason });
-        }
+        let (unit, translated) = self.function(request)?;
         self.context.set_disasm(self.disassemble);
         let clif = if listing.is_some() { self.context.func.display().to_string() } else { String::new() };
         let compiled = match self.context.compile(&*self.isa, &mut ControlPlane::default()) {
@@ -173,6 +172,22 @@ impl Compiler {
             counts: translated.counts,
             longest: translated.longest,
         })
+    }
+
+    /// Makes the function of a unit, in the compiler's own buffers.
+    fn function(&mut self, request: &UnitRequest) -> Result<(Discovered, Translated), TranslateError> {
+        let unit = discover(request);
+        if !unit.blocks.contains_key(&request.entry) {
+            return Err(TranslateError::NothingToTranslate(request.entry));
+        }
+        self.context.clear();
+        let frontend = self.isa.frontend_config();
+        let translated = translate(&mut self.context.func, &mut self.builder, request, &unit, frontend);
+        if translated.broken {
+            let reason = "a member of a group before its leader".to_owned();
+            return Err(TranslateError::Refused { eip: request.entry, reason });
+        }
+        Ok((unit, translated))
     }
 }
 
@@ -213,7 +228,7 @@ fn patches(
 }
 
 /// The guest instructions of a unit, block by block.
-fn insns(unit: &crate::discover::Discovered) -> String {
+fn insns(unit: &Discovered) -> String {
     let mut text = String::new();
     for (eip, block) in &unit.blocks {
         text.push_str(&format!("block {eip:#x}, ends {:?}\n", block.end));
@@ -225,7 +240,7 @@ fn insns(unit: &crate::discover::Discovered) -> String {
 }
 
 /// EIP ranges of the instructions of a unit, joined where they touch.
-fn covers(unit: &crate::discover::Discovered) -> Vec<(u32, u32)> {
+fn covers(unit: &Discovered) -> Vec<(u32, u32)> {
     let mut ranges: Vec<(u32, u32)> = Vec::new();
     for block in unit.blocks.values() {
         for (eip, insn) in &block.insns {
