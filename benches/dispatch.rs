@@ -1,61 +1,68 @@
-//! What it costs to get from one guest instruction to the next, by the kind of transition: time for each
-//! executed guest instruction (criterion's throughput is in instructions).
+//! What it costs to get from one guest instruction to the next, by the kind of transition, and what the compute
+//! guests cost on each executor: nanoseconds for each executed guest instruction.
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use engine::{EngineConfig, JitMode};
-use machine::{BoardConfig, Machine};
+use std::time::Duration;
 
-/// Guest instructions of one measurement.
-const INSTRUCTIONS: u64 = 1_000_000;
-/// Where the code stands.
-const CODE: u32 = 0x10_0000;
+use benches::{compute_guests, guest, interpreted, machine, run, translated};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
+use engine::EngineConfig;
+use machine::Machine;
+
+/// Guest instructions for each iteration that criterion asks for: entering and leaving the run loop is to be nothing.
+const SCALE: u32 = 1000;
+/// Instructions run before a guest is measured.
+const WARM: u64 = 20_000_000;
 
 /// `l: dec ecx; jmp l`.
 const LOOP: &[u8] = &[0x49, 0xeb, 0xfd];
-/// `l: jmp m`, page distance between the two, `m: jmp l`: with units of one instruction, linked jumps alone.
+/// `l: jmp m; nop; nop; m: jmp l`: with units of one instruction, linked jumps alone.
 const LINKED: &[u8] = &[0xeb, 0x02, 0x90, 0x90, 0xeb, 0xfa];
 /// `l: mov eax, m; jmp eax; m: mov eax, l; jmp eax`.
 const INDIRECT: &[u8] = &[0xb8, 0x07, 0x00, 0x10, 0x00, 0xff, 0xe0, 0xb8, 0x00, 0x00, 0x10, 0x00, 0xff, 0xe0];
 /// `l: call f; jmp l; f: ret`.
 const CALL: &[u8] = &[0xe8, 0x02, 0x00, 0x00, 0x00, 0xeb, 0xf9, 0xc3];
 
-fn machine(code: &[u8], config: EngineConfig) -> Machine {
-    let mut machine = Machine::new(BoardConfig::default(), config).expect("a machine");
-    let skipped = machine.memory().write_rom(u64::from(CODE), code);
-    assert!(skipped.is_empty(), "the code lies in RAM");
-    let cpu = machine.engine_mut().cpu_mut();
-    cpu.set_flat_protected(CODE);
-    cpu.state.gpr[4] = 0x20_0000;
-    machine
+fn measure(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, machine: &mut Machine) {
+    group.bench_function(name, |b| {
+        b.iter_custom(|iters| run(machine, iters * u64::from(SCALE)) / SCALE);
+    });
 }
 
 fn dispatch(c: &mut Criterion) {
-    let translated = EngineConfig { jit: JitMode::Sync, threshold: 0, ..EngineConfig::default() };
-    let short = EngineConfig { unit_limit: 1, ..translated.clone() };
-    let interpreted = EngineConfig { jit: JitMode::Off, ..EngineConfig::default() };
-    let reentry = EngineConfig { slice: 64, ..translated.clone() };
-    let cases = [
-        ("loop inside a unit", LOOP, translated.clone()),
-        ("linked jump", LINKED, short),
-        ("indirect jump", INDIRECT, translated.clone()),
-        ("call and return", CALL, translated),
-        ("re-entry every 64 instructions", LOOP, reentry),
-        ("interpreted", LOOP, interpreted),
-    ];
+    let short = EngineConfig { unit_limit: 1, ..translated() };
+    let reentry = |slice| EngineConfig { slice, ..translated() };
     let mut group = c.benchmark_group("dispatch");
-    group.throughput(Throughput::Elements(INSTRUCTIONS));
-    for (name, code, config) in cases {
-        let mut machine = machine(code, config);
-        let mut limit = 0;
-        group.bench_function(name, |b| {
-            b.iter(|| {
-                limit += INSTRUCTIONS;
-                machine.run(Some(limit))
-            });
-        });
+    for (name, code, config) in [
+        ("loop inside a unit", LOOP, translated()),
+        ("linked jump", LINKED, short),
+        ("indirect jump", INDIRECT, translated()),
+        ("call and return", CALL, translated()),
+        ("re-entry every 64 instructions", LOOP, reentry(64)),
+        ("re-entry every 1024 instructions", LOOP, reentry(1024)),
+        ("interpreted", LOOP, interpreted()),
+        ("interpreted call and return", CALL, interpreted()),
+    ] {
+        measure(&mut group, name, &mut machine(code, config));
     }
     group.finish();
 }
 
-criterion_group!(benches, dispatch);
+fn guests(c: &mut Criterion) {
+    for (name, config) in [("translated", translated()), ("interpreted", interpreted())] {
+        let mut group = c.benchmark_group(name);
+        group
+            .warm_up_time(Duration::from_millis(500))
+            .measurement_time(Duration::from_secs(2))
+            .sample_size(20);
+        for guest_name in compute_guests() {
+            let mut machine = guest(&guest_name, config.clone());
+            run(&mut machine, WARM);
+            measure(&mut group, &guest_name, &mut machine);
+        }
+        group.finish();
+    }
+}
+
+criterion_group!(benches, dispatch, guests);
 criterion_main!(benches);
