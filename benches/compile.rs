@@ -69,6 +69,7 @@ fn request(machine: &Machine, entry: u32) -> UnitRequest {
         windowed: BTreeSet::new(),
         slow: BTreeSet::new(),
         ungrouped: BTreeSet::new(),
+        likely: std::collections::BTreeMap::new(),
         limit: translated().unit_limit,
         counted: false,
     }

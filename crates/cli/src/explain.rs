@@ -47,6 +47,7 @@ fn request(bytes: Vec<u8>, args: &ExplainArgs) -> UnitRequest {
         windowed: std::collections::BTreeSet::new(),
         slow: std::collections::BTreeSet::new(),
         ungrouped: std::collections::BTreeSet::new(),
+        likely: std::collections::BTreeMap::new(),
         limit: 300,
         counted: false,
     }

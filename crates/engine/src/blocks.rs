@@ -9,7 +9,9 @@
 //! A block remembers the blocks that it was followed by, so that a search by EIP is the exception. That memory is a
 //! hint: what it leads to is used only if its EIP is the right one.
 
-use base::LinearAddr;
+use std::collections::BTreeMap;
+
+use base::{LinearAddr, PAGE_SHIFT};
 use cpu::{Cpu, Exception};
 use interp::Packed;
 use isa::{DecodeMode, Insn, Op, Operand, Rep, decode_run};
@@ -24,6 +26,12 @@ const INSNS: usize = 1 << 18;
 
 /// Most bytes of a block.
 const BYTES: usize = 64;
+
+/// Indirect branches whose targets are kept before all are forgotten.
+const MOST_BRANCHES: usize = 1 << 14;
+
+/// Targets kept of an indirect branch; one that has more is not worth comparing with them.
+const TARGETS: usize = 16;
 
 /// Chains that blocks are searched in; a power of two.
 const CHAINS: usize = 1 << 15;
@@ -46,6 +54,8 @@ struct Block {
     branches: bool,
     /// Bytes.
     len: u8,
+    /// Bytes of the last instruction, if it is an indirect jump or call; else 0.
+    indirect: u8,
     /// Its instructions: how many, and the first.
     count: u16,
     first: u32,
@@ -69,6 +79,8 @@ pub struct BlockCache {
     /// Room for a block on its way from bytes to instructions.
     decoded: Vec<Insn>,
     chains: Box<[BlockId]>,
+    /// Where indirect branches have gone, by the EIP of the branch; one more than [`TARGETS`] for too many.
+    targets: BTreeMap<u32, Vec<u32>>,
 }
 
 impl BlockCache {
@@ -79,6 +91,7 @@ impl BlockCache {
             insns: Vec::new(),
             decoded: Vec::new(),
             chains: vec![BlockId::NONE; CHAINS].into_boxed_slice(),
+            targets: BTreeMap::new(),
         }
     }
 
@@ -128,6 +141,28 @@ impl BlockCache {
         }
     }
 
+    /// Where the indirect branches in `pages` pages from `start` on have gone, by the EIP of the branch: those that
+    /// have gone to few places only.
+    pub fn targets_in(&self, start: u32, pages: usize) -> BTreeMap<u32, Vec<u32>> {
+        let last = u64::from(start) + ((pages as u64) << PAGE_SHIFT) - 1;
+        let branches = self.targets.range(start..=last.min(u64::from(u32::MAX)) as u32);
+        let few = branches.filter(|(_, targets)| targets.len() <= TARGETS);
+        few.map(|(eip, targets)| (*eip, targets.clone())).collect()
+    }
+
+    /// Notes that the block `before` was left for `eip`, if it ends in an indirect branch.
+    fn note_target(&mut self, before: BlockId, eip: u32) {
+        let Some(block) = self.get(before).filter(|block| block.indirect != 0) else { return };
+        let branch = block.eip.wrapping_add(u32::from(block.len - block.indirect));
+        if self.targets.len() >= MOST_BRANCHES {
+            self.targets.clear();
+        }
+        let targets = self.targets.entry(branch).or_default();
+        if targets.len() <= TARGETS && !targets.contains(&eip) {
+            targets.push(eip);
+        }
+    }
+
     #[inline]
     fn get(&self, id: BlockId) -> Option<&Block> {
         self.blocks.get(id.0 as usize)
@@ -148,6 +183,7 @@ impl BlockCache {
     #[inline(never)]
     fn search(&mut self, before: BlockId, eip: u32) -> BlockId {
         let id = self.find(eip);
+        self.note_target(before, eip);
         if let Some(block) = self.blocks.get_mut(before.0 as usize)
             && id != BlockId::NONE
         {
@@ -202,7 +238,9 @@ impl BlockCache {
         let place = id.0 as usize;
         self.bytes[place][..len].copy_from_slice(&bytes[..len]);
         let block = &mut self.blocks[place];
-        block.branches = self.decoded.last().is_some_and(|insn| ends_block(insn.op));
+        let last = self.decoded.last();
+        block.branches = last.is_some_and(|insn| ends_block(insn.op));
+        block.indirect = last.filter(|insn| is_indirect(insn)).map_or(0, |insn| insn.len);
         (block.code32, block.len) = (mode.code32, len as u8);
         (block.count, block.first) = ((self.insns.len() - first) as u16, first as u32);
         id
@@ -218,6 +256,7 @@ impl BlockCache {
             code32: true,
             branches: false,
             len: 0,
+            indirect: 0,
             count: 0,
             first: 0,
             runs: 0,
@@ -234,6 +273,7 @@ impl BlockCache {
         self.blocks.clear();
         self.bytes.clear();
         self.chains.fill(BlockId::NONE);
+        self.targets.clear();
     }
 }
 
@@ -241,6 +281,11 @@ impl BlockCache {
 #[inline]
 fn chain(eip: u32) -> usize {
     (eip.wrapping_mul(0x9e37_79b1) >> 16) as usize % CHAINS
+}
+
+/// Whether the instruction is a near jump or call to an address that it computes.
+fn is_indirect(insn: &Insn) -> bool {
+    matches!(insn.op, Op::Jmp | Op::Call) && !matches!(insn.operand(0), Operand::Target(_))
 }
 
 /// Whether the next instruction is the one behind, and the run loop need not look at the state before it.

@@ -172,6 +172,7 @@ impl Engine {
             windowed,
             slow,
             ungrouped,
+            likely: self.interpreted.targets_in(start, pages.len()),
             limit: self.config.unit_limit,
             counted: self.config.counted,
         };

@@ -50,7 +50,7 @@ pub struct Block {
 }
 
 impl Block {
-    /// EIPs in the unit or outside it that control may go to directly.
+    /// EIPs in the unit or outside it that the block's end names.
     #[must_use]
     pub fn targets(&self) -> Vec<u32> {
         match self.end {
@@ -62,20 +62,49 @@ impl Block {
     }
 }
 
-/// The blocks of a unit by their EIP, and the return addresses of calls that were followed.
+/// The blocks of a unit by their EIP, and where its indirect branches are expected to go.
 #[derive(Clone, Debug, Default)]
 pub struct Discovered {
     /// Blocks by EIP.
     pub blocks: BTreeMap<u32, Block>,
-    /// EIPs that a return in the unit is compared with.
+    /// EIPs that a return in the unit is compared with: the return addresses of calls that were followed.
     pub returns: Vec<u32>,
+    /// EIPs that the indirect jump or call at the end of a block is compared with, by the block's EIP.
+    pub likely: BTreeMap<u32, Vec<u32>>,
+}
+
+impl Discovered {
+    /// EIPs that an indirect branch or return at the end of the block at `eip` is compared with.
+    #[must_use]
+    pub fn expected(&self, eip: u32) -> &[u32] {
+        match self.blocks.get(&eip).map(|block| block.end) {
+            Some(End::Return) => &self.returns,
+            Some(End::CallIndirect(_) | End::JumpIndirect) => {
+                self.likely.get(&eip).map_or(&[], Vec::as_slice)
+            }
+            _ => &[],
+        }
+    }
+
+    /// EIPs that control may go to from the end of the block at `eip` without a look into the jump cache.
+    #[must_use]
+    pub fn followers(&self, eip: u32) -> Vec<u32> {
+        let mut followers = self.blocks.get(&eip).map_or_else(Vec::new, Block::targets);
+        followers.extend_from_slice(self.expected(eip));
+        followers
+    }
 }
 
 /// Return addresses that a return is compared with at most.
 const MAX_RETURNS: usize = 4;
 
+/// Expected targets of an indirect branch that are taken in, when those of all branches do not fit into the unit.
+const FEW: usize = 4;
+
 struct Walk<'a> {
     request: &'a UnitRequest,
+    /// Indirect branches with more expected targets are left to the jump cache.
+    most: usize,
     insns: BTreeMap<u32, Insn>,
     leaders: BTreeSet<u32>,
     returns: Vec<u32>,
@@ -85,20 +114,39 @@ struct Walk<'a> {
 /// Finds the blocks of the unit that `request` asks for.
 #[must_use]
 pub fn discover(request: &UnitRequest) -> Discovered {
-    let mut walk = Walk {
-        request,
-        insns: BTreeMap::new(),
-        leaders: BTreeSet::from([request.entry]),
-        returns: Vec::new(),
-        work: VecDeque::from([request.entry]),
-    };
-    while let Some(eip) = walk.work.pop_front() {
-        walk.run(eip);
+    let mut walk = Walk::new(request, usize::MAX);
+    walk.run_all();
+    if walk.insns.len() >= request.limit && request.likely.values().any(|targets| targets.len() > FEW) {
+        walk = Walk::new(request, FEW);
+        walk.run_all();
     }
     walk.into_blocks()
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn new(request: &'a UnitRequest, most: usize) -> Self {
+        Self {
+            request,
+            most,
+            insns: BTreeMap::new(),
+            leaders: BTreeSet::from([request.entry]),
+            returns: Vec::new(),
+            work: VecDeque::from([request.entry]),
+        }
+    }
+
+    fn run_all(&mut self) {
+        while let Some(eip) = self.work.pop_front() {
+            self.run(eip);
+        }
+    }
+
+    /// Where the indirect branch at `eip` is expected to go; nothing if to too many places.
+    fn likely_at(&self, eip: u32) -> &'a [u32] {
+        let targets = self.request.likely.get(&eip).map_or(&[][..], Vec::as_slice);
+        if targets.len() <= self.most { targets } else { &[] }
+    }
+
     fn decode(&self, eip: u32) -> Option<Insn> {
         let bytes = self.request.code.at(eip)?;
         decode(&bytes[..bytes.len().min(15)], eip, DecodeMode { code32: true }).ok()
@@ -121,15 +169,15 @@ impl Walk<'_> {
             }
             self.insns.insert(eip, insn);
             let next = eip.wrapping_add(u32::from(insn.len));
-            if self.branch(&insn, next) {
+            if self.branch(eip, &insn, next) {
                 return;
             }
             eip = next;
         }
     }
 
-    /// Queues the targets of a branch; whether `insn` ends its run.
-    fn branch(&mut self, insn: &Insn, next: u32) -> bool {
+    /// Queues the targets of the branch `insn` at `eip`; whether it ends its run.
+    fn branch(&mut self, eip: u32, insn: &Insn, next: u32) -> bool {
         let target = match insn.operand(0) {
             Operand::Target(target) => Some(target),
             _ => None,
@@ -147,7 +195,17 @@ impl Walk<'_> {
                 }
                 self.queue(target);
             }
-            (Op::Jmp | Op::Call | Op::Ret, _) => {}
+            (Op::Jmp | Op::Call, _) => {
+                let likely = self.likely_at(eip);
+                if insn.op == Op::Call && !likely.is_empty() && !likely.contains(&next) {
+                    self.returns.push(next);
+                    self.queue(next);
+                }
+                for target in likely {
+                    self.queue(*target);
+                }
+            }
+            (Op::Ret, _) => {}
             _ => return false,
         }
         true
@@ -165,12 +223,19 @@ impl Walk<'_> {
                 blocks.insert(leader, self.block(leader));
             }
         }
+        let mut likely = BTreeMap::new();
+        for (eip, block) in &blocks {
+            if let (End::CallIndirect(_) | End::JumpIndirect, Some((at, _))) = (block.end, block.insns.last())
+            {
+                likely.insert(*eip, self.likely_at(*at).to_vec());
+            }
+        }
         let mut returns = self.returns;
         returns.retain(|eip| blocks.contains_key(eip));
         returns.sort_unstable();
         returns.dedup();
         returns.truncate(MAX_RETURNS);
-        Discovered { blocks, returns }
+        Discovered { blocks, returns, likely }
     }
 
     fn block(&self, leader: u32) -> Block {
@@ -218,30 +283,65 @@ mod tests {
     use super::*;
     use crate::unit::{CodeBytes, UnitMode};
 
-    #[test]
-    fn blocks_share_no_instruction_where_two_ways_to_read_the_bytes_meet() {
-        // jz into the MOV's immediate, which reads as four NOPs and then goes on like the MOV: push eax; ret.
-        let code = vec![0x74, 1, 0xb8, 0x90, 0x90, 0x90, 0x90, 0x50, 0xc3];
-        // The limit is reached just before they meet: that must not matter.
-        let request = |limit| UnitRequest {
+    fn request(code: Vec<u8>, limit: usize) -> UnitRequest {
+        UnitRequest {
             entry: 0x1000,
             mode: UnitMode { paging: false, flat: true },
-            code: CodeBytes { start: 0x1000, bytes: code.clone() },
+            code: CodeBytes { start: 0x1000, bytes: code },
             site_base: 0,
             range: None,
             windowed: BTreeSet::new(),
             slow: BTreeSet::new(),
             ungrouped: BTreeSet::new(),
+            likely: BTreeMap::new(),
             limit,
             counted: false,
-        };
+        }
+    }
+
+    #[test]
+    fn blocks_share_no_instruction_where_two_ways_to_read_the_bytes_meet() {
+        // jz into the MOV's immediate, which reads as four NOPs and then goes on like the MOV: push eax; ret.
+        let code = vec![0x74, 1, 0xb8, 0x90, 0x90, 0x90, 0x90, 0x50, 0xc3];
+        // The limit is reached just before they meet: that must not matter.
         for limit in [100, 8] {
-            let unit = discover(&request(limit));
+            let unit = discover(&request(code.clone(), limit));
             let mut seen = BTreeSet::new();
             for (eip, _) in unit.blocks.values().flat_map(|block| &block.insns) {
                 assert!(seen.insert(*eip), "{eip:#x} is in two blocks");
             }
             assert!(seen.contains(&0x1003) && unit.blocks[&0x1003].end == End::Fall(0x1007), "{unit:?}");
         }
+    }
+
+    #[test]
+    fn the_targets_of_a_switch_are_taken_in_only_if_the_unit_has_room_for_them() {
+        // jmp eax, to one of five times: nop; ret.
+        let mut code = vec![0xff, 0xe0];
+        code.extend([0x90, 0xc3].repeat(5));
+        let targets: Vec<u32> = (0..5).map(|n| 0x1002 + 2 * n).collect();
+        let of = |targets: &[u32], limit| {
+            let mut request = request(code.clone(), limit);
+            request.likely.insert(0x1000, targets.to_vec());
+            discover(&request)
+        };
+        let all = of(&targets, 20);
+        assert_eq!((all.followers(0x1000), all.blocks.len()), (targets.clone(), 6));
+        let none = of(&targets, 8);
+        assert_eq!((none.followers(0x1000), none.blocks.len()), (vec![], 1));
+        let few = of(&targets[..4], 8);
+        assert_eq!((few.followers(0x1000), few.blocks.len()), (targets[..4].to_vec(), 5));
+    }
+
+    #[test]
+    fn a_call_through_a_register_that_is_followed_returns_into_the_unit() {
+        // call eax; nop; at 0x1003: ret.
+        let code = vec![0xff, 0xd0, 0x90, 0xc3];
+        let mut request = request(code, 20);
+        assert_eq!(discover(&request).blocks.len(), 1);
+        request.likely.insert(0x1000, vec![0x1003]);
+        let unit = discover(&request);
+        assert_eq!((unit.followers(0x1000), unit.returns.clone()), (vec![0x1003], vec![0x1002]));
+        assert_eq!(unit.followers(0x1003), vec![0x1002]);
     }
 }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use isa::{Gpr, Insn, Op, Operand, SegReg, Width};
 
 use crate::delegate::{Handling, handling};
-use crate::discover::{Discovered, End};
+use crate::discover::Discovered;
 use crate::operand::written;
 use crate::unit::UnitRequest;
 
@@ -171,10 +171,7 @@ fn step(known: &mut Known, eip: u32, insn: &Insn) {
 
 /// Blocks that `eip` may lead to inside the unit.
 fn followers(unit: &Discovered, eip: u32) -> impl Iterator<Item = u32> + '_ {
-    let block = &unit.blocks[&eip];
-    let returns = if block.end == End::Return { unit.returns.as_slice() } else { &[] };
-    let targets = block.targets().into_iter().chain(returns.iter().copied());
-    targets.filter(|target| unit.blocks.contains_key(target))
+    unit.followers(eip).into_iter().filter(|target| unit.blocks.contains_key(target))
 }
 
 /// The registers at the start of each block that can be reached: what all ways there agree on. Once they have not, it
@@ -364,6 +361,7 @@ mod tests {
             windowed: BTreeSet::new(),
             slow: BTreeSet::new(),
             ungrouped: BTreeSet::new(),
+            likely: BTreeMap::new(),
             limit: 100,
             counted: false,
         };

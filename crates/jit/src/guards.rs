@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use base::PAGE_SHIFT;
 use isa::Insn;
 
-use crate::discover::{Discovered, End};
+use crate::discover::Discovered;
 
 /// A set of linear page numbers.
 type Pages = BTreeSet<u32>;
@@ -58,8 +58,7 @@ fn known_at_entries(unit: &Discovered, entry: u32) -> BTreeMap<u32, Pages> {
         let block = &unit.blocks[&eip];
         let mut after = known[&eip].clone();
         after.extend(block.insns.iter().flat_map(|(at, insn)| pages_of(*at, insn)));
-        let returns = if block.end == End::Return { unit.returns.as_slice() } else { &[] };
-        for target in block.targets().into_iter().chain(returns.iter().copied()) {
+        for target in unit.followers(eip) {
             if !unit.blocks.contains_key(&target) {
                 continue;
             }
@@ -98,6 +97,7 @@ mod tests {
             windowed: BTreeSet::new(),
             slow: BTreeSet::new(),
             ungrouped: BTreeSet::new(),
+            likely: BTreeMap::new(),
             limit: 100,
             counted: false,
         };

@@ -138,10 +138,12 @@ fn at_end(unit: &Discovered, eip: u32, entry: &BTreeMap<u32, Wanted>) -> Wanted 
         wanted = wanted.join(here);
     }
     match block.end {
-        End::Return => unit.returns.iter().fold(wanted.join(leaving), |wanted, target| {
-            wanted.join(entry.get(target).copied().unwrap_or_default())
-        }),
-        End::CallIndirect(_) | End::JumpIndirect | End::Interp(_) => wanted.join(leaving),
+        End::Return | End::CallIndirect(_) | End::JumpIndirect => {
+            unit.expected(eip).iter().fold(wanted.join(leaving), |wanted, target| {
+                wanted.join(entry.get(target).copied().unwrap_or_default())
+            })
+        }
+        End::Interp(_) => wanted.join(leaving),
         End::Fall(_) | End::Jump(_) | End::Branch { .. } | End::Call { .. } => wanted,
     }
 }

@@ -276,9 +276,8 @@ impl<'a> Translator<'a> {
     }
 
     fn find_predecessors(&mut self) {
-        for (&eip, block) in &self.unit.blocks {
-            let returns = if block.end == End::Return { self.unit.returns.clone() } else { Vec::new() };
-            for target in block.targets().into_iter().chain(returns) {
+        for &eip in self.unit.blocks.keys() {
+            for target in self.unit.followers(eip) {
                 if self.unit.blocks.contains_key(&target) {
                     self.predecessors.entry(target).or_default().push(eip);
                 }
@@ -340,9 +339,7 @@ impl<'a> Translator<'a> {
                 continue;
             }
             order.push(eip);
-            let block = &self.unit.blocks[&eip];
-            let returns = if block.end == End::Return { self.unit.returns.as_slice() } else { &[] };
-            let followers = block.targets().into_iter().chain(returns.iter().copied());
+            let followers = self.unit.followers(eip).into_iter();
             stack.extend(followers.filter(|target| self.unit.blocks.contains_key(target)));
         }
         // Return sites whose call is followed but whose return lies outside the unit are not reachable in it.
@@ -366,7 +363,7 @@ impl<'a> Translator<'a> {
     /// Translates the instructions of a block, whose flags at the start are known.
     fn body(&mut self, eip: u32) {
         let insns = &self.unit.blocks[&eip].insns;
-        self.keeps = self.unit.blocks[&eip].targets().contains(&eip);
+        self.keeps = self.unit.followers(eip).contains(&eip);
         let written = |set, (_, insn): &(u32, Insn)| set | crate::operand::written(insn);
         self.dirty = if self.keeps { insns.iter().fold(0, written) } else { 0 };
         let after: Vec<Wanted> = self.live.after[&eip].clone();

@@ -1,6 +1,6 @@
 //! What a translation is made from and what comes out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cpu::flags::CcOp;
 use isa::Op;
@@ -62,6 +62,9 @@ pub struct UnitRequest {
     pub slow: BTreeSet<u32>,
     /// Instructions whose access leads or joins no group: the group's check failed too often.
     pub ungrouped: BTreeSet<u32>,
+    /// Where indirect jumps and calls have gone, by the EIP of the branch: each target is compared with and, where
+    /// possible, part of the unit.
+    pub likely: BTreeMap<u32, Vec<u32>>,
     /// Most instructions in the unit.
     pub limit: usize,
     /// Whether each block counts its executions.

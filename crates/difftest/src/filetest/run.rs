@@ -127,6 +127,7 @@ impl Runner {
             windowed: Default::default(),
             slow: Default::default(),
             ungrouped: Default::default(),
+            likely: Default::default(),
             limit: 16,
             counted: false,
         };

@@ -2,13 +2,16 @@
 
 use cpu::eflags::ZF;
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{InstBuilder, Value, types};
+use cranelift_codegen::ir::{Block, InstBuilder, Value, types};
 use isa::{Cond, Gpr, Insn, Op, Operand};
 
 use crate::discover::End;
 use crate::liveness::may_leave;
 use crate::translate::Translator;
 use crate::unit::SiteKind;
+
+/// Most EIPs that a target is compared with one after the other.
+const CHAIN: usize = 4;
 
 impl Translator<'_> {
     /// Translates the branch that ends the block; `false` when `insn` is none.
@@ -35,12 +38,12 @@ impl Translator<'_> {
                 let next = self.constant(types::I32, i64::from(next));
                 self.push_value(next);
                 self.executed += 1;
-                self.exit_indirect(target);
+                self.goto_expected(target);
             }
             End::JumpIndirect => {
                 let target = self.read(insn, 0);
                 self.executed += 1;
-                self.exit_indirect(target);
+                self.goto_expected(target);
             }
             End::Return => self.ret(insn),
             End::Fall(_) | End::Interp(_) => return false,
@@ -106,14 +109,41 @@ impl Translator<'_> {
         let above = self.add_const(esp, 4 + extra);
         self.set_gpr(Gpr::Esp, above);
         self.executed += 1;
-        for candidate in self.unit.returns.clone() {
-            let same = self.b.ins().icmp_imm_u(IntCC::Equal, target, i64::from(candidate));
+        self.goto_expected(target);
+    }
+
+    /// Goes to `target`, which is compared with what is expected first.
+    fn goto_expected(&mut self, target: Value) {
+        let other = self.b.create_block();
+        let mut expected = self.unit.expected(self.block_eip).to_vec();
+        if expected.len() > CHAIN {
+            expected.sort_unstable();
+        }
+        self.goto_among(target, &expected, other);
+        self.b.switch_to_block(other);
+        self.exit_indirect(target);
+    }
+
+    /// Goes to `target` if it is in `expected`, which is sorted if it is long, else on to `other`.
+    fn goto_among(&mut self, target: Value, expected: &[u32], other: Block) {
+        if expected.len() > CHAIN {
+            let (low, high) = expected.split_at(expected.len() / 2);
+            let below = self.b.ins().icmp_imm_u(IntCC::UnsignedLessThan, target, i64::from(high[0]));
+            let (left, right) = (self.b.create_block(), self.b.create_block());
+            self.b.ins().brif(below, left, &[], right, &[]);
+            self.b.switch_to_block(left);
+            self.goto_among(target, low, other);
+            self.b.switch_to_block(right);
+            return self.goto_among(target, high, other);
+        }
+        for candidate in expected {
+            let same = self.b.ins().icmp_imm_u(IntCC::Equal, target, i64::from(*candidate));
             let (here, on) = (self.b.create_block(), self.b.create_block());
             self.b.ins().brif(same, here, &[], on, &[]);
             self.b.switch_to_block(here);
-            self.goto(candidate);
+            self.goto(*candidate);
             self.b.switch_to_block(on);
         }
-        self.exit_indirect(target);
+        self.b.ins().jump(other, &[]);
     }
 }
