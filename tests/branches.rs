@@ -5,6 +5,7 @@
 use cpu::eflags::STATUS;
 use engine::{EngineConfig, JitMode};
 use machine::{BoardConfig, Machine};
+use tests::code::Code;
 
 const CODE: u32 = 0x10_0000;
 const STACK: u32 = 0x20_0000;
@@ -14,64 +15,20 @@ const JUMPS: u32 = 0x11_1000;
 /// The end of RAM.
 const END: u32 = 0x400_0000;
 
-/// Bytes with names for places in them.
-#[derive(Default)]
-struct Code {
-    bytes: Vec<u8>,
-    fixups: Vec<(usize, &'static str)>,
-    labels: Vec<(&'static str, u32)>,
-}
-
-impl Code {
-    fn put(&mut self, bytes: &[u8]) -> &mut Self {
-        self.bytes.extend(bytes);
-        self
-    }
-
-    fn word(&mut self, word: u32) -> &mut Self {
-        self.put(&word.to_le_bytes())
-    }
-
-    fn label(&mut self, name: &'static str) -> &mut Self {
-        self.labels.push((name, CODE + self.bytes.len() as u32));
-        self
-    }
-
-    /// An opcode with a 32-bit displacement to `to`.
-    fn near(&mut self, opcode: &[u8], to: &'static str) -> &mut Self {
-        self.put(opcode);
-        self.fixups.push((self.bytes.len(), to));
-        self.word(0)
-    }
-
-    fn address(&self, name: &str) -> u32 {
-        self.labels.iter().find(|(label, _)| *label == name).expect("a label").1
-    }
-
-    fn finish(&self) -> Vec<u8> {
-        let mut bytes = self.bytes.clone();
-        for (at, to) in &self.fixups {
-            let from = CODE + *at as u32 + 4;
-            bytes[*at..*at + 4].copy_from_slice(&self.address(to).wrapping_sub(from).to_le_bytes());
-        }
-        bytes
-    }
-}
-
 /// A loop that calls through one table and jumps through another.
 ///
 /// The functions return in three ways, one calls another, one loads from where RAM ends; the jumps go to more places
 /// than the loop has seen when it is compiled.
 fn tables() -> (Vec<u8>, [Vec<u32>; 2]) {
-    let mut code = Code::default();
-    code.put(&[0xbc]).word(STACK); // mov esp, STACK
-    code.put(&[0xbe]).word(END - 12); // mov esi, END - 12
-    code.put(&[0xb9]).word(60); // mov ecx, 60
+    let mut code = Code::at(CODE);
+    code.op(&[0xbc], STACK); // mov esp, STACK
+    code.op(&[0xbe], END - 12); // mov esi, END - 12
+    code.op(&[0xb9], 60); // mov ecx, 60
     code.put(&[0x31, 0xd2]); // xor edx, edx
     code.label("loop").put(&[0x89, 0xc8, 0x83, 0xe0, 3]); // mov eax, ecx; and eax, 3
-    code.put(&[0xff, 0x14, 0x85]).word(CALLS); // call [eax*4 + CALLS]
+    code.op(&[0xff, 0x14, 0x85], CALLS); // call [eax*4 + CALLS]
     code.put(&[0x11, 0xca, 0x89, 0xd0, 0x83, 0xe0, 7]); // adc edx, ecx; mov eax, edx; and eax, 7
-    code.put(&[0xff, 0x24, 0x85]).word(JUMPS); // jmp [eax*4 + JUMPS]
+    code.op(&[0xff, 0x24, 0x85], JUMPS); // jmp [eax*4 + JUMPS]
     const CASES: [&str; 8] = ["c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7"];
     for (n, case) in CASES.into_iter().enumerate() {
         code.label(case).put(&[0x83, 0xc2, 3 * n as u8, 0xc1, 0xc2, n as u8]); // add edx, 3n; rol edx, n
@@ -85,7 +42,7 @@ fn tables() -> (Vec<u8>, [Vec<u32>; 2]) {
     code.label("f3").near(&[0xe8], "f0").put(&[0x46, 0x02, 0x16, 0xc3]); // call f0; inc esi; add dl, [esi]; ret
     let calls = ["f0", "f1", "f2", "f3"].map(|name| code.address(name)).to_vec();
     let jumps = CASES.map(|name| code.address(name)).to_vec();
-    (code.finish(), [calls, jumps])
+    (code.bytes(), [calls, jumps])
 }
 
 /// Registers, arithmetic flags, EIP and instructions after at most `limit` instructions, and how many units were made.
@@ -137,15 +94,15 @@ fn calls_and_jumps_through_tables_stop_anywhere_as_in_the_interpreter() {
 
 #[test]
 fn a_return_to_itself_counts_the_stack_up() {
-    let mut code = Code::default();
-    code.put(&[0xbc]).word(END - 8); // mov esp, END - 8
+    let mut code = Code::at(CODE);
+    code.op(&[0xbc], END - 8); // mov esp, END - 8
     code.near(&[0xe8], "f"); // call f
     code.label("self").put(&[0xc3]); // ret
     code.label("f").put(&[0xc3]); // ret
     let this = code.address("self");
     // The last return loads from behind the end of RAM, where translated code leaves.
     let words = [(END - 8, vec![this, this])];
-    let code = code.finish();
+    let code = code.bytes();
     for limit in (1..8).chain([100]) {
         let (expected, _) = after(&code, &words, limit, config(JitMode::Off, 0));
         let (got, _) = after(&code, &words, limit, config(JitMode::Sync, 0));

@@ -1,6 +1,8 @@
 //! What the integration tests share: the guests of `guests/` with their expected results, and machines for them.
 #![forbid(unsafe_code)]
 
+pub mod code;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 

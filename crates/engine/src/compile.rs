@@ -320,3 +320,7 @@ pub fn ram_range(view: &FlatView) -> Option<(RamRange, u64)> {
     let host = read.block.host().address() + read.offset + (u64::from(RANGE_START) - flat.range.first());
     (len > 0).then_some((RamRange { start: RANGE_START, len }, host))
 }
+
+#[cfg(test)]
+#[path = "compile_tests.rs"]
+mod tests;

@@ -164,6 +164,8 @@ pub enum BoardError {
 /// The board with its chips.
 pub struct BareBoard {
     map: Emptied,
+    system: RegionId,
+    ram: RegionId,
     memory: AddressSpace,
     ports: AddressSpace,
     iommu_bus: AddressSpace,
@@ -267,14 +269,28 @@ impl BareBoard {
             exit: Arc::clone(&chips.exit),
             stop: Arc::new(AtomicBool::new(false)),
         });
+        let ram = blocks[0].0;
         let blocks = blocks.into_iter().map(|(_, block)| block).collect();
-        Ok(Self { map, memory, ports, iommu_bus, blocks, chips, platform, ram_bytes })
+        Ok(Self { map, system, ram, memory, ports, iommu_bus, blocks, chips, platform, ram_bytes })
     }
 
     /// The memory map.
     #[must_use]
     pub fn map(&self) -> &MemoryMap {
         &self.map.0
+    }
+
+    /// The container whose address 0 is physical address 0: what is attached here, the guest sees. RAM has priority 0
+    /// in it, devices stand in front with priority 1.
+    #[must_use]
+    pub fn system(&self) -> RegionId {
+        self.system
+    }
+
+    /// The RAM, which the guest sees through aliases.
+    #[must_use]
+    pub fn ram(&self) -> RegionId {
+        self.ram
     }
 
     /// Memory as the processor sees it.
