@@ -1,4 +1,4 @@
-//! The project's own tool: `cargo xtask check`, `tidy`, `bless`, `isa`, `ab`, `guests`, `mutate`.
+//! The project's own tool: `cargo xtask check`, `tidy`, `bless`, `isa`, `ab`, `guests`, `checklist`, `mutate`.
 //!
 //! Each subcommand is one file. Nothing here needs the network.
 #![forbid(unsafe_code)]
@@ -6,6 +6,7 @@
 mod ab;
 mod bless;
 mod check;
+mod checklist;
 mod devices_doc;
 mod guests;
 mod isa_doc;
@@ -51,6 +52,8 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Runs the tests of the memory model's checklist and lists its items
+    Checklist,
     /// Breaks the code in random places and counts which breaks the tests notice
     Mutate(mutate::Args),
 }
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Command::Isa { mnemonic } => places::run(&mnemonic),
         Command::Ab(args) => ab::run(&args),
         Command::Guests { check } => guests::run(check),
+        Command::Checklist => checklist::run(),
         Command::Mutate(args) => mutate::run(&args),
     };
     match outcome {
