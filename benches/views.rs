@@ -10,7 +10,7 @@ use base::{AccessSize, RegionOffset};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use memory::{
     AccessCx, AccessRules, AddressSpace, BusError, MemoryMap, MmioHandler, Placement, RegionId, RegionSpec,
-    SpaceConfig, SpaceKind, UnassignedPolicy,
+    SpaceConfig, UnassignedPolicy,
 };
 
 /// Siblings of the tree's sizes.
@@ -69,7 +69,7 @@ impl Tree {
             txn.attach(root, DEVICES + n * 2 * PAGE, device, Placement::Exclusive).expect("room");
         }
         txn.commit().expect("nobody refuses");
-        let config = SpaceConfig { kind: SpaceKind::Memory, unassigned: UnassignedPolicy::Ones };
+        let config = SpaceConfig::memory(UnassignedPolicy::Ones);
         let space = map.space(root, "memory", config).expect("a space");
         Self { map, space, alias }
     }

@@ -1,7 +1,7 @@
 //! The chip through an address space, in which direct reads and callbacks are told apart.
 
 use super::*;
-use memory::{AddressSpace, Placement, SpaceConfig, SpaceKind, UnassignedPolicy};
+use memory::{AddressSpace, Placement, SpaceConfig, UnassignedPolicy};
 
 const BASE: u64 = 0x40_0000;
 const LEN: u64 = 4 * BLOCK_LEN;
@@ -26,7 +26,7 @@ fn rig() -> Rig {
     let mut txn = map.txn();
     txn.attach(root, BASE, region, Placement::Exclusive).unwrap();
     txn.commit().unwrap();
-    let config = SpaceConfig { kind: SpaceKind::Memory, unassigned: UnassignedPolicy::Zeros };
+    let config = SpaceConfig::memory(UnassignedPolicy::Zeros);
     let space = map.space(root, "system", config).unwrap();
     Rig { map, space, region, chip }
 }

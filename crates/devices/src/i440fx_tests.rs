@@ -1,7 +1,7 @@
 //! The PAM windows through an address space: DRAM holds one value, what lies below another.
 
 use super::*;
-use memory::{AccessCx, AddressSpace, Placement, RegionSpec, SpaceConfig, SpaceKind, UnassignedPolicy};
+use memory::{AccessCx, AddressSpace, Placement, RegionSpec, SpaceConfig, UnassignedPolicy};
 
 const DRAM: u8 = 0x11;
 const BELOW: u8 = 0x22;
@@ -38,7 +38,7 @@ fn rig() -> Rig {
         window
     });
     txn.commit().unwrap();
-    let config = SpaceConfig { kind: SpaceKind::Memory, unassigned: UnassignedPolicy::Ones };
+    let config = SpaceConfig::memory(UnassignedPolicy::Ones);
     let space = map.space(root, "system", config).unwrap();
     let bridge = I440fx::new(PamOverlays { map: map.clone(), windows });
     Rig { map, space, dram, bridge }

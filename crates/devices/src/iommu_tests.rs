@@ -1,9 +1,7 @@
 //! The registers, and accesses through an IOMMU region into memory.
 
 use super::*;
-use memory::{
-    MemoryMap, Placement, RegionId, RegionSpec, SpaceConfig, SpaceKind, TxError, TxOutcome, UnassignedPolicy,
-};
+use memory::{MemoryMap, Placement, RegionId, RegionSpec, SpaceConfig, TxError, TxOutcome, UnassignedPolicy};
 
 const RAM: u64 = 0x10_0000;
 
@@ -23,7 +21,7 @@ impl Drop for Rig {
 /// 64 KiB of RAM at `RAM` in the target; the bus is the IOMMU alone, larger than its table.
 fn rig() -> Rig {
     let map = MemoryMap::new();
-    let config = SpaceConfig { kind: SpaceKind::Memory, unassigned: UnassignedPolicy::Ones };
+    let config = SpaceConfig::memory(UnassignedPolicy::Ones);
     let system = map.add(RegionSpec::container("system", 0x1_0000_0000)).unwrap();
     let ram = map.add(RegionSpec::ram("ram", 0x1_0000)).unwrap();
     let mut txn = map.txn();

@@ -12,7 +12,7 @@ use base::{AccessSize, RegionOffset};
 use cpu::{Cpu, CpuLinks};
 use memory::{
     AccessCx, AccessRules, AddressSpace, BusError, Device, MapError, MemoryMap, MmioDevice, MmioHandler,
-    Placement, RamBlock, RegionSpec, SpaceConfig, SpaceKind, UnassignedPolicy,
+    Placement, RamBlock, RegionSpec, SpaceConfig, UnassignedPolicy,
 };
 
 /// Address of the ROM page.
@@ -179,7 +179,7 @@ fn memory_space(
     txn.attach(root, u64::from(ROM), rom, Placement::Overlap { priority: 1 })?;
     txn.attach(root, u64::from(BLOCK), registers, Placement::Overlap { priority: 1 })?;
     txn.commit()?;
-    let config = SpaceConfig { kind: SpaceKind::Memory, unassigned: UnassignedPolicy::Ones };
+    let config = SpaceConfig::memory(UnassignedPolicy::Ones);
     let space = map.space(root, "memory", config)?;
     let contents: Vec<u8> = (0..PAGE as u32).map(|at| (at.wrapping_mul(0x9d) >> 3 ^ at) as u8).collect();
     space.write_rom(u64::from(ROM), &contents);
@@ -194,5 +194,5 @@ fn port_space(map: &MemoryMap, block: &Arc<Device<TraceBlock>>) -> Result<Addres
     let mut txn = map.txn();
     txn.attach(root, u64::from(PORTS.0), registers, Placement::Exclusive)?;
     txn.commit()?;
-    map.space(root, "ports", SpaceConfig { kind: SpaceKind::Port, unassigned: UnassignedPolicy::Ones })
+    map.space(root, "ports", SpaceConfig::ports(UnassignedPolicy::Ones))
 }

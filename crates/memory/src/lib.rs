@@ -47,7 +47,7 @@ pub use map::{MemoryMap, RegionCount};
 pub use ram::{GATE_CODE, GATE_DIRTY, GATE_NEXT, RamBlock, RamId};
 pub use region::{Leaf, Placement, RegionId, RegionSize, RegionSpec, Transparency};
 pub use rules::{AccessRules, Endian, NarrowPolicy};
-pub use space::{AddressSpace, Rejections, SpaceConfig, SpaceId, SpaceKind, UnassignedPolicy};
+pub use space::{AddressSpace, Cutting, Rejections, SpaceConfig, SpaceId, SpaceKind, UnassignedPolicy};
 pub use txn::{CommitReport, MapTxn};
 pub use view::{CallTarget, FlatRange, FlatView, HostSlice, RangeAttrs, Target, TranslateTarget};
 

@@ -30,13 +30,65 @@ pub enum UnassignedPolicy {
     Zeros,
 }
 
+/// Whose way of cutting accesses a space follows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cutting {
+    /// This crate's: aligned pieces, which no device gets past the end of its region ([`Row`]).
+    #[default]
+    Pieces,
+    /// That of QEMU 7.2, for comparisons with it.
+    Qemu72,
+}
+
 /// How a space behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SpaceConfig {
     /// What its addresses are.
     pub kind: SpaceKind,
     /// What a failed read gives.
     pub unassigned: UnassignedPolicy,
+    /// How accesses are cut.
+    pub cutting: Cutting,
+    /// Bytes that all mappings of the space may bounce at a time.
+    pub bounce_bytes: u64,
+}
+
+impl SpaceConfig {
+    /// Bytes that the mappings of a space may bounce if it is not said otherwise, as in QEMU.
+    pub const BOUNCE_BYTES: u64 = 4096;
+
+    /// The usual space of that kind.
+    #[must_use]
+    pub const fn new(kind: SpaceKind, unassigned: UnassignedPolicy) -> Self {
+        Self { kind, unassigned, cutting: Cutting::Pieces, bounce_bytes: Self::BOUNCE_BYTES }
+    }
+
+    /// A space of memory addresses.
+    #[must_use]
+    pub const fn memory(unassigned: UnassignedPolicy) -> Self {
+        Self::new(SpaceKind::Memory, unassigned)
+    }
+
+    /// A space of ports.
+    #[must_use]
+    pub const fn ports(unassigned: UnassignedPolicy) -> Self {
+        Self::new(SpaceKind::Port, unassigned)
+    }
+
+    /// The same with another way of cutting accesses.
+    #[must_use]
+    pub const fn cutting(mut self, cutting: Cutting) -> Self {
+        self.cutting = cutting;
+        self
+    }
+
+    /// The same with another bounce budget.
+    #[must_use]
+    pub const fn bounce_bytes(mut self, bytes: u64) -> Self {
+        self.bounce_bytes = bytes;
+        self
+    }
 }
 
 /// Counts of accesses that did not reach memory or a device, or whose device reported an error.

@@ -174,7 +174,7 @@ fn processor() -> Cpu {
     let ram = map.add(RegionSpec::ram("ram", 0x10_0000_u64)).unwrap();
     let askew = map.add(RegionSpec::ram("askew", 0x4000_u64)).unwrap();
     let ports = map.add(RegionSpec::container("ports", 0x1_0000_u64)).unwrap();
-    let config = |kind| SpaceConfig { kind, unassigned: UnassignedPolicy::Ones };
+    let config = |kind| SpaceConfig::new(kind, UnassignedPolicy::Ones);
     let memory = map.space(root, "memory", config(SpaceKind::Memory)).unwrap();
     let ports = map.space(ports, "I/O", config(SpaceKind::Port)).unwrap();
     let mut txn = map.txn();

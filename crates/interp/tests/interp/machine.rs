@@ -222,7 +222,7 @@ fn processor() -> (Cpu, Arc<Device<Recorder>>) {
     let mmio = map.add(RegionSpec::mmio("mmio", 0x1000_u64, handler(), rules)).unwrap();
     let io = map.add(RegionSpec::container("ports", 0x1_0000_u64)).unwrap();
     let port = map.add(RegionSpec::mmio("port", 4_u64, handler(), rules)).unwrap();
-    let config = |kind| SpaceConfig { kind, unassigned: UnassignedPolicy::Ones };
+    let config = |kind| SpaceConfig::new(kind, UnassignedPolicy::Ones);
     let memory = map.space(root, "memory", config(SpaceKind::Memory)).unwrap();
     let ports = map.space(io, "I/O", config(SpaceKind::Port)).unwrap();
     let mut txn = map.txn();

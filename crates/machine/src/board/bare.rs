@@ -60,7 +60,7 @@ use devices::uart16550::{self, Uart16550};
 use devices::{ByteSink, Clock, Doorbell, GuestClock, IrqLine, bank};
 use memory::{
     AddressSpace, CommitError, Device, MapError, MapTxn, MemoryMap, MmioHandler, Placement, RamBlock,
-    RegionId, RegionSize, RegionSpec, SpaceConfig, SpaceKind, UnassignedPolicy,
+    RegionId, RegionSize, RegionSpec, SpaceConfig, UnassignedPolicy,
 };
 
 use crate::platform::{BoardPlatform, ExitLatch, NoSink};
@@ -243,8 +243,8 @@ impl BareBoard {
             return Err(BoardError::RamSize { bytes: ram_bytes });
         }
         let map = Emptied(MemoryMap::new());
-        let memory_config = SpaceConfig { kind: SpaceKind::Memory, unassigned };
-        let port_config = SpaceConfig { kind: SpaceKind::Port, unassigned: UnassignedPolicy::Ones };
+        let memory_config = SpaceConfig::memory(unassigned);
+        let port_config = SpaceConfig::ports(UnassignedPolicy::Ones);
         let system = map.0.add(RegionSpec::container("system", RegionSize::WHOLE))?;
         let io = map.0.add(RegionSpec::reservation("io", PORTS_LEN))?;
         let bus = map.0.add(RegionSpec::container("iommu-bus", 1 << 32))?;

@@ -4,8 +4,7 @@ use super::*;
 use crate::board::bare::{RAM_MAX, RAM_MIN};
 use crate::{BareBoard, BoardConfig};
 use memory::{
-    AccessCx, MemoryMap, Placement, RamBlock, RegionSpec, SpaceConfig, SpaceKind, Transparency,
-    UnassignedPolicy,
+    AccessCx, MemoryMap, Placement, RamBlock, RegionSpec, SpaceConfig, Transparency, UnassignedPolicy,
 };
 
 const RAM: u64 = 8 << 20;
@@ -261,7 +260,7 @@ fn memory_whose_reads_and_writes_part_is_no_ram() {
         txn.set_transparent(window, Transparency::Reads).unwrap();
     }
     txn.commit().unwrap();
-    let config = SpaceConfig { kind: SpaceKind::Memory, unassigned: UnassignedPolicy::Ones };
+    let config = SpaceConfig::memory(UnassignedPolicy::Ones);
     let space = map.space(root, "space", config).unwrap();
     let ram = GuestRam::new(&space, 0x4000);
     assert_eq!(

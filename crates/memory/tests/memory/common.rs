@@ -5,13 +5,12 @@ use std::sync::Arc;
 use base::{AccessSize, AddrRange, RegionOffset};
 use memory::{
     AccessCx, AccessRules, AddressSpace, BusError, CommitReport, Device, FlatView, MapError, MapTxn,
-    MemoryMap, MmioDevice, Placement, RegionId, RegionSize, RegionSpec, SpaceConfig, SpaceKind,
-    UnassignedPolicy,
+    MemoryMap, MmioDevice, Placement, RegionId, RegionSize, RegionSpec, SpaceConfig, UnassignedPolicy,
 };
 
-pub const ZEROS: SpaceConfig = SpaceConfig { kind: SpaceKind::Memory, unassigned: UnassignedPolicy::Zeros };
-pub const ONES: SpaceConfig = SpaceConfig { kind: SpaceKind::Memory, unassigned: UnassignedPolicy::Ones };
-pub const PORTS: SpaceConfig = SpaceConfig { kind: SpaceKind::Port, unassigned: UnassignedPolicy::Ones };
+pub const ZEROS: SpaceConfig = SpaceConfig::memory(UnassignedPolicy::Zeros);
+pub const ONES: SpaceConfig = SpaceConfig::memory(UnassignedPolicy::Ones);
+pub const PORTS: SpaceConfig = SpaceConfig::ports(UnassignedPolicy::Ones);
 
 /// The registers that most tests do not care about.
 pub const ANY: AccessRules = AccessRules::new();
