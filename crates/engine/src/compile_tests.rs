@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use cpu::{Cpu, CpuLinks};
-use memory::{
-    AccessCx, MemoryMap, Placement, RegionSize, RegionSpec, SpaceConfig, SpaceKind, UnassignedPolicy,
-};
+use memory::{AccessCx, MemoryMap, Placement, RegionSize, RegionSpec, SpaceConfig, UnassignedPolicy};
 
 use super::*;
 use crate::{EngineConfig, JitMode, NoPlatform};
@@ -24,8 +22,8 @@ fn engine() -> Engine {
     let mut txn = map.txn();
     txn.attach(root, 0, ram, Placement::Exclusive).expect("it is free");
     txn.commit().expect("nobody refuses");
-    let config = |kind| SpaceConfig { kind, unassigned: UnassignedPolicy::Ones };
-    let memory = map.space(root, "memory", config(SpaceKind::Memory)).expect("a space");
+    let floating = UnassignedPolicy::Ones;
+    let memory = map.space(root, "memory", SpaceConfig::memory(floating)).expect("a space");
     assert!(memory.write_rom(u64::from(CODE), &[0xb8, 1, 0, 0, 0, 0xf4]).is_empty());
     let mut store = vec![0x89, 0x1d];
     store.extend((CODE + 1).to_le_bytes());
@@ -33,7 +31,7 @@ fn engine() -> Engine {
     assert!(memory.write_rom(u64::from(STORE), &store).is_empty());
     let links = CpuLinks {
         memory,
-        ports: map.space(ports, "I/O", config(SpaceKind::Port)).expect("a space"),
+        ports: map.space(ports, "I/O", SpaceConfig::ports(floating)).expect("a space"),
         code_writes: map.code_writes(),
         attention: Arc::new(AtomicU32::new(0)),
         time_ns: Arc::new(AtomicU64::new(0)),

@@ -8,6 +8,8 @@
 //! the other, and [`FlatView::dispatch_read`] and [`FlatView::dispatch_write`] carry out accesses: every access of
 //! a processor, a port instruction or a bus master is cut by the one splitting function in `dispatch.rs`.
 //!
+//! The README beside this crate walks through the two examples of QEMU's document.
+//!
 //! Locks, outermost first: a device's own lock, then the map's writer, then its graph. Reading a view takes none.
 //! `unsafe` is confined to `host.rs` and `ram.rs`.
 #![deny(unsafe_code)]
@@ -51,9 +53,17 @@ pub use space::{AddressSpace, Cutting, Rejections, SpaceConfig, SpaceId, SpaceKi
 pub use txn::{CommitReport, MapTxn};
 pub use view::{CallTarget, FlatRange, FlatView, HostSlice, RangeAttrs, Target, TranslateTarget};
 
+/// What addresses, offsets and widths are made of.
+pub use base::{AccessSize, AddrRange, RegionOffset};
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Locks `mutex`; a panic of an earlier holder does not spread.
 fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// The examples of the README are tested.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
