@@ -150,6 +150,34 @@ fn item_108_the_instruction_after_a_remap_sees_the_new_map() {
 }
 
 #[test]
+fn item_108_code_in_the_middle_of_a_page_is_covered_and_seen_again() {
+    for (name, config) in executors() {
+        let mut machine = machine(config);
+        let page = add(&machine, WINDOW, RegionSpec::ram("page", u64::from(PAGE)));
+        let patch = add(&machine, WINDOW + 0x800, RegionSpec::ram("patch", 0x100));
+        for (region, at, value) in [(page, 0x800, 1), (patch, 0, 0x100)] {
+            let block = machine.map().ram_block(region).expect("RAM");
+            assert!(block.write(at, &Code::at(0).op(&[0xb8], value).put(&[0xc3]).bytes())); // mov eax, ...; ret
+        }
+        add_register(&machine, move |map, value| {
+            let mut txn = map.txn();
+            txn.set_enabled(patch, value & 1 != 0)?;
+            txn.commit().expect("nobody refuses");
+            Ok(())
+        });
+        let mut code = Code::at(CODE);
+        code.op(&[0xb9], 40).put(&[0x31, 0xd2]); // mov ecx, 40; xor edx, edx
+        code.label("loop").put(&[0x89, 0xc8, 0xc1, 0xe8, 2]); // mov eax, ecx; shr eax, 2
+        code.op(&[0xa3], REGISTER).to(&[0xe8], WINDOW + 0x800); // mov [REGISTER], eax; call ...
+        code.put(&[0x01, 0xc2, 0x49]).near(&[0x0f, 0x85], "loop").put(&[0xf4]); // add edx, eax; dec ecx; jnz; hlt
+        put(&machine, CODE, &code.bytes());
+        run(&mut machine);
+        let each = |ecx: u32| if (ecx >> 2) & 1 != 0 { 0x100 } else { 1 };
+        assert_eq!(gpr(&machine, 2), (1..=40).map(each).sum::<u32>(), "{name}");
+    }
+}
+
+#[test]
 fn item_109_moving_a_window_eighty_times_costs_its_own_page_alone() {
     for (name, config) in executors() {
         let mut machine = machine(config);

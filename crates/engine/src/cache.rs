@@ -64,13 +64,13 @@ impl Piece {
         u64::MAX >> (63 - (high - low)) << low
     }
 
-    /// Whether `view` shows its page where it was.
+    /// Whether `view` shows all of it where it was.
     fn in_place(&self, view: &FlatView) -> bool {
-        let page = |offset: u64| offset & !PAGE_MASK;
-        view.lookup(page(self.phys)).is_some_and(|range| match &range.read {
+        let last = self.phys + (self.end - self.start - 1);
+        view.lookup(self.phys).is_some_and(|range| match &range.read {
             Target::Host(slice) => {
-                let offset = slice.offset.wrapping_add(page(self.phys).wrapping_sub(range.range.first()));
-                slice.block.id() == self.ram && offset == page(self.start)
+                let offset = slice.offset + (self.phys - range.range.first());
+                range.range.last() >= last && slice.block.id() == self.ram && offset == self.start
             }
             _ => false,
         })
