@@ -14,6 +14,7 @@ use crate::cache::{Made, Piece, TranslationKey, UnitId};
 use crate::pages::PageKey;
 use crate::run::Engine;
 use crate::stats::InvalidationCause;
+use crate::worker::Worker;
 
 /// Pages before and after the entry's that a unit may reach into.
 const REACH: u32 = 8;
@@ -121,6 +122,28 @@ impl Engine {
         let unit = self.compiler.compile(&job.request);
         self.stats.compile_ns += started.elapsed().as_nanos() as u64;
         self.finish_job(job, unit)
+    }
+
+    /// Has the worker compile the code at `spot`, if it has room and does not do so already.
+    pub(crate) fn submit(&mut self, spot: &Spot) {
+        if self.worker.as_ref().is_none_or(|worker| !worker.wants(&spot.key)) {
+            return;
+        }
+        let job = self.job(spot);
+        if let Some(worker) = &mut self.worker
+            && let Some(job) = worker.submit(job)
+        {
+            self.cache.release(job.id);
+        }
+    }
+
+    /// Installs what the worker has finished.
+    pub(crate) fn install_finished(&mut self) {
+        while let Some(finished) = self.worker.as_mut().and_then(Worker::take) {
+            self.stats.compile_ns += finished.compile_ns;
+            // What went wrong is counted; the code is interpreted on.
+            let _installed = self.finish_job(finished.job, finished.unit);
+        }
     }
 
     /// Installs what came of a compilation.

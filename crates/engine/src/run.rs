@@ -76,7 +76,7 @@ pub struct Engine {
     pub(crate) ungrouped: BTreeSet<(RamId, u64)>,
     /// The range of plain RAM that loads are checked against while paging is off.
     pub(crate) range: Option<jit::RamRange>,
-    worker: Option<Worker>,
+    pub(crate) worker: Option<Worker>,
     interpreted_ops: Vec<i64>,
     slow_counts: BTreeMap<(RamId, u64), u32>,
     platform: Arc<dyn Platform>,
@@ -419,28 +419,6 @@ impl Engine {
             return Ok(None);
         }
         Ok(self.compile(&spot).ok())
-    }
-
-    /// Has the worker compile the code at `spot`, if it has room and does not do so already.
-    fn submit(&mut self, spot: &Spot) {
-        if self.worker.as_ref().is_none_or(|worker| !worker.wants(&spot.key)) {
-            return;
-        }
-        let job = self.job(spot);
-        if let Some(worker) = &mut self.worker
-            && let Some(job) = worker.submit(job)
-        {
-            self.cache.release(job.id);
-        }
-    }
-
-    /// Installs what the worker has finished.
-    fn install_finished(&mut self) {
-        while let Some(finished) = self.worker.as_mut().and_then(Worker::take) {
-            self.stats.compile_ns += finished.compile_ns;
-            // What went wrong is counted; the code is interpreted on.
-            let _installed = self.finish_job(finished.job, finished.unit);
-        }
     }
 
     /// A translation under the key of `spot` whose pages are all in place.
