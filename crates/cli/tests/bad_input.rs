@@ -275,6 +275,15 @@ fn a_guest_that_can_go_no_further_says_why() {
     let halted = guest("halted.elf", &[0xf4]);
     let message = "halted for good before EIP 0x00100001: nothing can end the HLT; end the guest by port f4";
     assert_eq!(run_image(&halted, &[]), only(6, message));
+    // ICW1 to ICW4, `mov al, 0ffh; out 21h, al; sti; hlt`: the timer runs, but its line is masked.
+    let setup = [(0x20, 0x11), (0x21, 0x20), (0x21, 4), (0x21, 1), (0x21, 0xff)];
+    let mut code = setup.map(|(port, value)| [0xb0, value, 0xe6, port]).concat();
+    code.extend([0xfb, 0xf4]);
+    let masked = guest("masked.elf", &code);
+    let message = "halted for good before EIP 0x00100016: nothing can end the HLT; end the guest by port f4";
+    for jit in JITS {
+        assert_eq!(run_image(&masked, &[jit, "--threshold=0"]), only(6, message), "{jit}");
+    }
     // `xor eax, eax; mov cr0, eax`.
     let real_mode = guest("real-mode.elf", &[0x31, 0xc0, 0x0f, 0x22, 0xc0]);
     let message = "the instruction at EIP 0x00100002 needs real mode, which is not built; change the guest";

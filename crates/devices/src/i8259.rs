@@ -346,6 +346,16 @@ impl I8259Pair {
         pending
     }
 
+    /// Whether INTR would be high if IRQ `irq`, 0 to 15, rose now. IRQ 2 leads nowhere.
+    #[must_use]
+    pub fn would_interrupt(&self, irq: u8) -> bool {
+        let wire = 1u16 << (irq & 15);
+        let (levels, rises) = (&self.inputs.levels, &self.inputs.rises);
+        let mut state = self.state.clone();
+        state.sample(levels.load(Ordering::Acquire) | wire, rises.load(Ordering::Acquire) | wire);
+        state.master_request().is_some()
+    }
+
     /// The processor's interrupt acknowledge: the vector, and the request is in service.
     ///
     /// A request that fell away since the last look makes a spurious interrupt: input 7 of the chip that is asked,

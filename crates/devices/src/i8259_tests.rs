@@ -107,6 +107,35 @@ fn priority_nests_and_the_mask_hides() {
 }
 
 #[test]
+fn what_would_interrupt_is_what_does_when_it_rises() {
+    for icw4 in [1, 3, 0x11] {
+        for (mask, served) in
+            [(0u8, None), (0xff, None), (0xfe, None), (0xef, Some(4)), (0, Some(4)), (0, Some(0))]
+        {
+            for irq in 0..16 {
+                let mut rig = Rig::ready(icw4);
+                rig.put(1, mask);
+                if let Some(served) = served {
+                    rig.raise(served);
+                    rig.pic.acknowledge();
+                }
+                let (before, would) = (rig.pic.state().clone(), rig.pic.would_interrupt(irq));
+                assert_eq!(rig.pic.state(), &before, "it only looks");
+                // The input in service is still high: only another edge asks again.
+                rig.lower(irq);
+                rig.raise(irq);
+                assert_eq!(
+                    rig.pic.pending(),
+                    would,
+                    "ICW4 {icw4:x}, mask {mask:x}, {served:?} served, IRQ {irq}"
+                );
+            }
+        }
+    }
+    assert!(!Rig::raw().pic.would_interrupt(0), "no ICW1 yet");
+}
+
+#[test]
 fn the_slave_cascades_through_ir2() {
     let mut rig = Rig::ready(1);
     rig.raise(12);

@@ -8,6 +8,11 @@ pub trait Platform: Send + Sync {
     fn acknowledge_interrupt(&self) -> u8;
     /// Guest time of the next timer event, if one is due at all.
     fn next_event_ns(&self) -> Option<u64>;
+    /// Guest time of the next timer event, if such events can still raise INTR while the processor is halted and
+    /// nothing but timers changes anything.
+    fn next_wake_ns(&self) -> Option<u64> {
+        self.next_event_ns()
+    }
     /// Lets timers run up to the present guest time.
     fn run_events(&self, now_ns: u64);
     /// Exit status that the guest asked for.

@@ -35,7 +35,8 @@ pub enum Stop {
     Shutdown(u32),
     /// The guest asked for a part of the processor that is not built.
     Unsupported(u32, &'static str),
-    /// HLT with nothing that could end it.
+    /// HLT that nothing can end: interrupts are off, or no timer has one to raise that the interrupt controller would
+    /// let through.
     Halted(u32),
     /// Someone outside asked for it.
     Requested,
@@ -333,21 +334,19 @@ impl Engine {
         outcome
     }
 
-    /// HLT: guest time passes until the next timer event.
+    /// HLT: guest time passes until the next timer event that can lead to an interrupt.
     fn sleep(&mut self) -> Result<(), Stop> {
         let cpu = &mut self.owner.cpu;
         if cpu.state.eflags & eflags::IF == 0 {
             return Err(Stop::Halted(cpu.state.eip));
         }
         cpu.state.interrupt_shadow = false;
-        match self.platform.next_event_ns() {
-            Some(event) => {
-                cpu.sleep_until(event);
-                Ok(())
-            }
-            None if self.platform.interrupt_pending() => Ok(()),
-            None => Err(Stop::Halted(cpu.state.eip)),
+        if self.platform.interrupt_pending() {
+            return Ok(());
         }
+        let event = self.platform.next_wake_ns().ok_or(Stop::Halted(cpu.state.eip))?;
+        cpu.sleep_until(event);
+        Ok(())
     }
 
     /// Runs until the slice ends or something asks for the run loop.

@@ -10,6 +10,8 @@ use devices::{ByteSink, Doorbell};
 use engine::Platform;
 use memory::Device;
 
+use crate::board::bare::PIT_IRQ;
+
 /// A sink that drops everything.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoSink;
@@ -59,6 +61,13 @@ impl Platform for BoardPlatform {
     fn next_event_ns(&self) -> Option<u64> {
         let silent = self.pic.lock().state().master.expect == Expect::Icw1;
         if silent { None } else { self.pit.lock().next_event_ns() }
+    }
+
+    /// The timer's events wake the processor if the pair would pass IRQ 0 on: it is not masked, and nothing of its
+    /// priority or above is in service. A halted processor cannot change that.
+    fn next_wake_ns(&self) -> Option<u64> {
+        let heard = self.pic.lock().would_interrupt(PIT_IRQ);
+        if heard { self.next_event_ns() } else { None }
     }
 
     fn run_events(&self, now_ns: u64) {

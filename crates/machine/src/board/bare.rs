@@ -106,7 +106,8 @@ const ELCR: u64 = 0x4d0;
 const PCI_ADDRESS: u64 = 0xcf8;
 const PCI_DATA: u64 = 0xcfc;
 
-const PIT_IRQ: u8 = 0;
+/// Input of the interrupt controllers that the timer drives.
+pub(crate) const PIT_IRQ: u8 = 0;
 const COM1_IRQ: u8 = 4;
 
 /// In front of RAM, which is exclusive among its siblings and so has priority 0.
