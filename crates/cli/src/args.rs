@@ -109,7 +109,8 @@ pub struct RunArgs {
     /// Most guest instructions in a unit.
     #[arg(long, value_name = "N")]
     pub unit_limit: Option<usize>,
-    /// Print counts at the end, on standard error.
+    /// Print counts and times at the end, on standard error. Times but those of compiling are estimated: a thread looks
+    /// a thousand times a second at what is in progress.
     #[arg(long)]
     pub stats: bool,
     /// Form of the counts.

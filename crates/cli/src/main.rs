@@ -7,6 +7,7 @@ mod diff;
 mod dump;
 mod explain;
 mod guests;
+mod looks;
 mod mtree;
 mod out;
 mod outcome;

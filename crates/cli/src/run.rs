@@ -12,6 +12,7 @@ use memory::UnassignedPolicy;
 
 use crate::args::{Format, Jit, Perf, RunArgs};
 use crate::guests;
+use crate::looks::Watch;
 use crate::out;
 use crate::outcome::{Outcome, status};
 use crate::progress::Progress;
@@ -122,14 +123,16 @@ pub fn run(args: &RunArgs) -> Result<Outcome, String> {
         .map_err(|e| e.to_string())?;
     image.load(&mut machine)?;
     stop_on_interrupt(&machine.stop_flag())?;
+    let watch = if args.stats { Some(watch(&machine)?) } else { None };
     let started = Instant::now();
     let progress = Progress::start("running for", started);
     let stop = machine.run(args.max_instructions);
     drop(progress);
     let elapsed = started.elapsed();
+    let looks = watch.map(Watch::stop);
     console.flush();
-    if args.stats {
-        eprint!("{}", crate::report::stats(machine.engine(), elapsed, args.format));
+    if let Some(looks) = looks {
+        eprint!("{}", crate::report::stats(machine.engine(), elapsed, &looks, args.format));
         if args.format == Format::Json {
             eprintln!();
         }
@@ -147,6 +150,12 @@ pub fn run(args: &RunArgs) -> Result<Outcome, String> {
         }
     }
     Ok(ended(&machine, &stop))
+}
+
+/// A watch over what the machine does.
+fn watch(machine: &Machine) -> Result<Watch, String> {
+    Watch::start(machine.engine().activity())
+        .map_err(|error| format!("the host gives no thread for --stats: {error}; leave it out"))
 }
 
 /// Instructions, time, and how much faster than the interpreter.

@@ -4,7 +4,7 @@ use base::{AccessSize, IoPort};
 
 use crate::descriptor::SYSTEM_32;
 use crate::segmentation::linear;
-use crate::{Cpu, Exception};
+use crate::{Activity, Cpu, Exception};
 
 /// Offset of the I/O map base in a 32-bit TSS (SDM Vol. 3A figure 7-2).
 const IO_MAP_BASE: u32 = 0x66;
@@ -17,7 +17,7 @@ impl Cpu {
     pub fn port_in(&mut self, port: u16, size: AccessSize) -> Result<u32, Exception> {
         self.check_port(port, size)?;
         self.publish_time();
-        let value = self.mmu.port_read(IoPort(port), size);
+        let value = self.activity.during(Activity::Bus, || self.mmu.port_read(IoPort(port), size));
         self.after_callback();
         Ok(value)
     }
@@ -29,7 +29,7 @@ impl Cpu {
     pub fn port_out(&mut self, port: u16, size: AccessSize, value: u32) -> Result<(), Exception> {
         self.check_port(port, size)?;
         self.publish_time();
-        self.mmu.port_write(IoPort(port), size, value);
+        self.activity.during(Activity::Bus, || self.mmu.port_write(IoPort(port), size, value));
         self.after_callback();
         Ok(())
     }

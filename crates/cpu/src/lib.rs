@@ -5,6 +5,7 @@
 //! crate is outside the sight of comparing them; `docs/ARCHITECTURE.md` names its outside oracles.
 #![deny(unsafe_code)]
 
+mod activity;
 mod control;
 mod cpuid;
 mod deliver;
@@ -21,6 +22,7 @@ mod reset;
 mod segmentation;
 mod stack;
 
+pub use activity::{Activity, ActivityNote};
 pub use deliver::SoftwareInterrupt;
 pub use descriptor::{Descriptor, SystemKind};
 pub use exception::{Exception, Trap};
@@ -69,6 +71,7 @@ pub struct Cpu {
     slept_ns: u64,
     attention: Arc<AtomicU32>,
     time_ns: Arc<AtomicU64>,
+    activity: ActivityNote,
 }
 
 impl Cpu {
@@ -83,6 +86,7 @@ impl Cpu {
             slept_ns: 0,
             attention: links.attention,
             time_ns: links.time_ns,
+            activity: ActivityNote::default(),
         };
         cpu.reset();
         cpu
@@ -108,6 +112,13 @@ impl Cpu {
     #[inline]
     pub fn now_ns(&self) -> u64 {
         self.instructions().wrapping_mul(NS_PER_INSN).wrapping_add(self.slept_ns)
+    }
+
+    /// The note of what this processor's thread is doing.
+    #[must_use]
+    #[inline]
+    pub fn activity(&self) -> &ActivityNote {
+        &self.activity
     }
 
     /// Lets guest time pass while the processor is halted.

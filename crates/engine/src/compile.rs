@@ -14,6 +14,7 @@ use crate::cache::{Made, Piece, TranslationKey, UnitId};
 use crate::pages::PageKey;
 use crate::run::Engine;
 use crate::stats::InvalidationCause;
+use crate::times::since;
 use crate::worker::Worker;
 
 /// Pages before and after the entry's that a unit may reach into.
@@ -117,11 +118,13 @@ impl Engine {
     /// # Errors
     /// As `jit::Compiler::compile` and `jit::CodeArena::place`.
     pub(crate) fn compile(&mut self, spot: &Spot) -> Result<UnitId, TranslateError> {
-        let started = Instant::now();
-        let job = self.job(spot);
-        let unit = self.compiler.compile(&job.request);
-        self.stats.compile_ns += started.elapsed().as_nanos() as u64;
-        self.finish_job(job, unit)
+        self.compiling(|engine| {
+            let started = Instant::now();
+            let job = engine.job(spot);
+            let unit = engine.compiler.compile(&job.request);
+            engine.stats.compile_ns += since(started);
+            engine.finish_job(job, unit)
+        })
     }
 
     /// Has the worker compile the code at `spot`, if it has room and does not do so already.
@@ -129,7 +132,7 @@ impl Engine {
         if self.worker.as_ref().is_none_or(|worker| !worker.wants(&spot.key)) {
             return;
         }
-        let job = self.job(spot);
+        let job = self.compiling(|engine| engine.job(spot));
         if let Some(worker) = &mut self.worker
             && let Some(job) = worker.submit(job)
         {
@@ -141,8 +144,9 @@ impl Engine {
     pub(crate) fn install_finished(&mut self) {
         while let Some(finished) = self.worker.as_mut().and_then(Worker::take) {
             self.stats.compile_ns += finished.compile_ns;
+            self.times.background_ns += finished.compile_ns;
             // What went wrong is counted; the code is interpreted on.
-            let _installed = self.finish_job(finished.job, finished.unit);
+            let _installed = self.compiling(|engine| engine.finish_job(finished.job, finished.unit));
         }
     }
 

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use base::{LinearAddr, PAGE_MASK, PhysAddr};
-use cpu::{CodePage, Cpu, Exception, Trap, eflags, flags, leave};
+use cpu::{Activity, CodePage, Cpu, Exception, Trap, eflags, flags, leave};
 use isa::Op;
 use jit::abi::{SITE_LOOKUP, SITE_UNLINKED, status};
 use jit::{CodeArena, Compiler, Delegated, OptLevel, Owner, Site, SiteKind};
@@ -22,6 +23,7 @@ use crate::invalidate::DeltaMailbox;
 use crate::mode::ModeKey;
 use crate::platform::Platform;
 use crate::stats::{InvalidationCause, OpCounts, Stats, TranslationInfo};
+use crate::times::{Times, since};
 use crate::worker::Worker;
 
 /// Why a run ended.
@@ -66,6 +68,7 @@ pub struct Engine {
     pub(crate) compiler: Compiler,
     pub(crate) config: EngineConfig,
     pub(crate) stats: Stats,
+    pub(crate) times: Times,
     pub(crate) mode: ModeKey,
     pub(crate) deltas: Arc<DeltaMailbox>,
     pub(crate) blocks: HashMap<RamId, Arc<RamBlock>>,
@@ -124,6 +127,7 @@ impl Engine {
             compiler,
             config,
             stats: Stats::default(),
+            times: Times::default(),
             mode,
             deltas,
             blocks: HashMap::default(),
@@ -201,6 +205,13 @@ impl Engine {
 
     /// Runs until something stops the guest, or `limit` instructions in all have completed.
     pub fn run(&mut self, limit: Option<u64>) -> Stop {
+        let started = Instant::now();
+        let stop = self.run_slices(limit);
+        self.times.run_ns += since(started);
+        stop
+    }
+
+    fn run_slices(&mut self, limit: Option<u64>) -> Stop {
         self.mode_changed();
         self.owner.cpu.code_changed();
         loop {
@@ -217,7 +228,7 @@ impl Engine {
             let now = self.owner.cpu.now_ns();
             self.owner.cpu.publish_time();
             let due = self.platform.next_event_ns().is_some_and(|event| event <= now);
-            self.platform.run_events(now);
+            self.owner.cpu.activity().during(Activity::Bus, || self.platform.run_events(now));
             if due {
                 self.owner.cpu.code_changed();
             }
@@ -467,7 +478,9 @@ impl Engine {
     fn execute(&mut self, mut cell: u64) -> Result<(), Stop> {
         loop {
             self.stats.entries += 1;
+            self.note(Activity::Translated);
             enter(&mut self.owner, cell);
+            self.note(Activity::RunLoop);
             self.owner.cpu.code_changed();
             if self.owner.panicked {
                 return Err(Stop::Panicked(self.owner.cpu.state.eip));
@@ -626,6 +639,13 @@ impl Engine {
     /// Interprets until something needs the run loop: one block at least and, unless `beyond` is set, up to a branch to
     /// code that may have a translation or should get one.
     fn interpret(&mut self, beyond: bool) -> Result<(), Stop> {
+        self.note(Activity::Interpreting);
+        let outcome = self.interpret_blocks(beyond);
+        self.note(Activity::RunLoop);
+        outcome
+    }
+
+    fn interpret_blocks(&mut self, beyond: bool) -> Result<(), Stop> {
         let (mut before, mut branch) = (BlockId::NONE, false);
         loop {
             flags::materialize(&mut self.owner.cpu.state);
@@ -679,7 +699,10 @@ impl Engine {
     }
 
     fn interpret_one(&mut self) -> Result<(), Stop> {
-        self.interpret_one_is_branch().map(|_| ())
+        self.note(Activity::Interpreting);
+        let outcome = self.interpret_one_is_branch();
+        self.note(Activity::RunLoop);
+        outcome.map(|_| ())
     }
 
     /// Interprets one instruction; whether control may have gone elsewhere than to the next.

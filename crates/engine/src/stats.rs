@@ -30,7 +30,7 @@ pub struct Stats {
     pub unit_insns: u64,
     /// Host bytes in them.
     pub code_bytes: u64,
-    /// Time spent compiling.
+    /// Time spent compiling, on whichever thread, without the placing in code memory.
     pub compile_ns: u64,
     /// Units that the code generator refused.
     pub refused: u64,

@@ -14,6 +14,7 @@ use jit::{CompiledUnit, Compiler, TranslateError};
 
 use crate::cache::TranslationKey;
 use crate::compile::Job;
+use crate::times::since;
 
 /// A compilation that is done.
 pub struct Finished {
@@ -117,7 +118,7 @@ fn compile_all(
     while let Ok(job) = jobs.recv() {
         let started = Instant::now();
         let unit = compiler.compile(&job.request);
-        let compile_ns = started.elapsed().as_nanos() as u64;
+        let compile_ns = since(started);
         if results.send(Finished { job, unit, compile_ns }).is_err() {
             return;
         }

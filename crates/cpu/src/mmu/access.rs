@@ -6,7 +6,7 @@ use memory::{AccessCx, Row};
 
 use super::paging::Intent;
 use super::tlb::{host_load, host_store};
-use crate::{Cpu, Exception};
+use crate::{Activity, Cpu, Exception};
 
 impl Cpu {
     /// Loads through a segment; the value is zero-extended.
@@ -160,7 +160,10 @@ impl Cpu {
         self.mmu.stats.bus_accesses += 1;
         self.mmu.watch.changed();
         self.publish_time();
-        let (value, _outcome) = self.mmu.view.dispatch_read(pa.0, size, Row::Cpu, &mut AccessCx::cpu());
+        let view = &self.mmu.view;
+        let (value, _outcome) = self
+            .activity
+            .during(Activity::Bus, || view.dispatch_read(pa.0, size, Row::Cpu, &mut AccessCx::cpu()));
         self.after_callback();
         value
     }
@@ -170,7 +173,10 @@ impl Cpu {
         self.mmu.stats.bus_accesses += 1;
         self.mmu.watch.changed();
         self.publish_time();
-        let _outcome = self.mmu.view.dispatch_write(pa.0, size, value, Row::Cpu, &mut AccessCx::cpu());
+        let view = &self.mmu.view;
+        let _outcome = self
+            .activity
+            .during(Activity::Bus, || view.dispatch_write(pa.0, size, value, Row::Cpu, &mut AccessCx::cpu()));
         self.after_callback();
     }
 }
