@@ -8,7 +8,7 @@ use crate::IommuFault;
 pub(crate) const MAX_DEPTH: usize = 8;
 
 /// Attributes of an access.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct MemAttrs {
     /// Who makes the access, for IOMMUs.
     pub requester: u16,
@@ -22,12 +22,37 @@ pub struct MemAttrs {
     pub debug: bool,
 }
 
+/// What becomes of the rest of an access after a piece of it has failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnError {
+    /// It is carried out, as in QEMU.
+    #[default]
+    Continue,
+    /// It is left out: no further callback is made, nothing further is written, and what was still to be read gives
+    /// the policy's value.
+    Stop,
+}
+
+/// What a debugger's access may reach besides memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DebugReach {
+    /// Nothing: an access that would be a callback is denied.
+    #[default]
+    Memory,
+    /// Callbacks, with all that they do to their devices.
+    Devices,
+}
+
 /// One access on its way: its attributes and the devices that it is inside of.
 ///
 /// A device callback that makes accesses of its own passes the context that it was called with.
 #[derive(Clone, Debug, Default)]
 pub struct AccessCx {
     attrs: MemAttrs,
+    on_error: OnError,
+    debug_reach: DebugReach,
+    /// The callback entered last belongs to a device that may reach memory only.
+    leaf: bool,
     /// Addresses of the handlers whose callbacks the access is inside of; they live while they are here.
     stack: [usize; MAX_DEPTH],
     depth: u8,
@@ -55,7 +80,30 @@ impl AccessCx {
     /// An access with these attributes outside of any callback.
     #[must_use]
     pub const fn with_attrs(attrs: MemAttrs) -> Self {
-        Self { attrs, stack: [0; MAX_DEPTH], depth: 0 }
+        Self {
+            attrs,
+            on_error: OnError::Continue,
+            debug_reach: DebugReach::Memory,
+            leaf: false,
+            stack: [0; MAX_DEPTH],
+            depth: 0,
+        }
+    }
+
+    /// An access of a debugger. It writes the memory behind what reads show, ROM and ROM devices included, and
+    /// reaches devices only if `reach` says so.
+    #[must_use]
+    pub const fn debugger(reach: DebugReach) -> Self {
+        let mut cx = Self::cpu();
+        (cx.attrs.debug, cx.debug_reach) = (true, reach);
+        cx
+    }
+
+    /// The same access with another rule for what comes after a failure.
+    #[must_use]
+    pub const fn on_error(mut self, on_error: OnError) -> Self {
+        self.on_error = on_error;
+        self
     }
 
     /// Its attributes.
@@ -68,6 +116,33 @@ impl AccessCx {
     #[must_use]
     pub const fn depth(&self) -> usize {
         self.depth as usize
+    }
+
+    /// Whether nothing about the access asks for more than the plain way.
+    #[inline]
+    pub(crate) const fn is_plain(&self) -> bool {
+        !self.attrs.memory_only && !self.attrs.debug && !self.leaf
+    }
+
+    /// Whether an access that ended so is not to go on.
+    pub(crate) fn stops_after(&self, outcome: &TxOutcome) -> bool {
+        self.on_error == OnError::Stop && !outcome.is_ok()
+    }
+
+    /// Why the access may not become a callback, if it may not.
+    pub(crate) const fn denies_callbacks(&self) -> Option<DenyReason> {
+        match self.debug_reach {
+            _ if self.leaf => Some(DenyReason::LeafDevice),
+            DebugReach::Memory if self.attrs.debug => Some(DenyReason::Debugger),
+            DebugReach::Memory | DebugReach::Devices => None,
+        }
+    }
+
+    /// Says that the callback which is about to run is one of a device that may reach memory only, or no longer is;
+    /// returns what held before.
+    #[inline]
+    pub(crate) fn set_leaf(&mut self, leaf: bool) -> bool {
+        std::mem::replace(&mut self.leaf, leaf)
     }
 
     /// Enters a callback of `device`.
@@ -95,8 +170,10 @@ pub enum Row {
     /// Loads and stores of the processor: pieces of the largest power of two up to 8 that divides both the address
     /// and what remains.
     Cpu,
-    /// Bus masters, debuggers and port instructions: as wide as the region takes, aligned to its offset.
+    /// Bus masters and debuggers: as wide as the region takes, aligned to its offset.
     ByteCopy,
+    /// Port instructions: as `ByteCopy`, but as `Typed` where the space follows QEMU 7.2.
+    Port,
     /// One dispatch of exactly that width; what the region rejects is not cut further.
     Typed,
 }
@@ -129,6 +206,10 @@ pub enum DenyReason {
     TooDeep,
     /// The access may reach plain memory only.
     MemoryOnly,
+    /// The access comes from a callback of a device that may reach memory only ([`Device::new`](crate::Device::new)).
+    LeafDevice,
+    /// The access is a debugger's that may reach memory only.
+    Debugger,
 }
 
 /// Why a piece of an access failed.

@@ -49,7 +49,8 @@ pub trait MmioDevice: Send {
     fn reset(&mut self);
 }
 
-/// What a region calls. [`Device`] is the usual one; a handler of another kind keeps its own locks.
+/// What a region calls. [`Device`] is the usual one; a handler of another kind keeps its own locks, and holds none
+/// of them while it makes an access that may reach a callback.
 pub trait MmioHandler: Send + Sync {
     /// See [`MmioDevice::read`].
     ///
@@ -79,38 +80,99 @@ pub(crate) fn identity(handler: &Arc<dyn MmioHandler>) -> usize {
     Arc::as_ptr(handler).cast::<()>() as usize
 }
 
+/// The lock that the bus masters of a board take before their own.
+///
+/// A master whose callback reaches another device waits for that device's lock while it holds its own. Since all such
+/// masters hold the domain's lock then, no two of them can wait for each other. Order: domain, device, map writer.
+#[derive(Debug, Default)]
+pub struct BusDomain {
+    /// Thread that holds the lock, 0 for none.
+    owner: AtomicUsize,
+    lock: Mutex<()>,
+}
+
+impl BusDomain {
+    /// A domain without masters.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// Takes the lock, unless thread `me` holds it already.
+    fn enter(&self, me: usize) -> Option<DomainGuard<'_>> {
+        if self.owner.load(Ordering::Relaxed) == me {
+            return None;
+        }
+        let locked = lock(&self.lock);
+        self.owner.store(me, Ordering::Relaxed);
+        Some(DomainGuard { domain: self, _locked: locked })
+    }
+}
+
+/// The lock of a domain, held.
+struct DomainGuard<'a> {
+    domain: &'a BusDomain,
+    _locked: MutexGuard<'a, ()>,
+}
+
+impl Drop for DomainGuard<'_> {
+    fn drop(&mut self) {
+        self.domain.owner.store(0, Ordering::Relaxed);
+    }
+}
+
 /// A device behind its lock.
 #[derive(Debug, Default)]
 pub struct Device<T> {
     /// Thread that is inside a callback, 0 for none: an access of its that comes back is refused, not deadlocked.
     inside: AtomicUsize,
+    /// Of a bus master that may reach the callbacks of other devices.
+    domain: Option<Arc<BusDomain>>,
     state: Mutex<T>,
 }
 
 impl<T: MmioDevice> Device<T> {
-    /// Wraps a device.
+    /// Wraps a device whose callbacks access memory at most: those of its accesses that would reach a callback are
+    /// denied ([`DenyReason::LeafDevice`](crate::DenyReason::LeafDevice)), so it never waits for another device.
     #[must_use]
     pub fn new(device: T) -> Arc<Self> {
-        Arc::new(Self { inside: AtomicUsize::new(0), state: Mutex::new(device) })
+        Arc::new(Self { inside: AtomicUsize::new(0), domain: None, state: Mutex::new(device) })
     }
 
-    /// Locks the device, for its wires and its board. Not from inside one of its own callbacks.
+    /// Wraps a bus master whose callbacks may reach those of other devices.
+    #[must_use]
+    pub fn master(device: T, domain: &Arc<BusDomain>) -> Arc<Self> {
+        let domain = Some(Arc::clone(domain));
+        Arc::new(Self { inside: AtomicUsize::new(0), domain, state: Mutex::new(device) })
+    }
+
+    /// Locks the device, for its wires and its board. Not from inside one of its own callbacks; who holds it makes no
+    /// access that may reach a callback.
     pub fn lock(&self) -> DeviceGuard<'_, T> {
         DeviceGuard { locked: lock(&self.state) }
     }
 
     /// Runs a callback with the device locked.
     #[inline]
-    fn call<R>(&self, callback: impl FnOnce(&mut T) -> Result<R, BusError>) -> Result<R, BusError> {
+    fn call<R>(
+        &self,
+        cx: &mut AccessCx,
+        callback: impl FnOnce(&mut T, &mut AccessCx) -> Result<R, BusError>,
+    ) -> Result<R, BusError> {
         let me = thread::token();
         if self.inside.load(Ordering::Relaxed) == me {
             return Err(BusError::Reentrant);
         }
+        let domain = self.domain.as_ref().and_then(|domain| domain.enter(me));
         let mut state = lock(&self.state);
         self.inside.store(me, Ordering::Relaxed);
         let inside = Inside(&self.inside);
-        let result = callback(&mut state);
+        let outer = cx.set_leaf(self.domain.is_none());
+        let result = callback(&mut state, cx);
+        cx.set_leaf(outer);
         drop(inside);
+        drop(state);
+        drop(domain);
         result
     }
 }
@@ -127,7 +189,7 @@ impl Drop for Inside<'_> {
 
 impl<T: MmioDevice> MmioHandler for Device<T> {
     fn read(&self, off: RegionOffset, size: AccessSize, cx: &mut AccessCx) -> Result<u64, BusError> {
-        self.call(|device| device.read(off, size, cx))
+        self.call(cx, |device, cx| device.read(off, size, cx))
     }
 
     fn write(
@@ -137,7 +199,7 @@ impl<T: MmioDevice> MmioHandler for Device<T> {
         size: AccessSize,
         cx: &mut AccessCx,
     ) -> Result<(), BusError> {
-        self.call(|device| device.write(off, value, size, cx))
+        self.call(cx, |device, cx| device.write(off, value, size, cx))
     }
 
     fn reset(&self) {

@@ -1,8 +1,8 @@
 //! Dispatch: the one function that cuts an access and carries it out.
 //!
 //! Processor, port instructions, bus masters, debugger: all come here, with the row of memory-api.md 13.3 by which
-//! their accesses are cut. `run` goes through the flat ranges, `Step` handles what one range answers, `Call` what
-//! one dispatch to a device becomes: checks, pieces of the width that the device implements, byte order.
+//! their accesses are cut. `run` goes through the flat ranges, `Step` handles what one range answers, `Call`
+//! (`call.rs`) what one dispatch to a device becomes: pieces of the width that the device implements, byte order.
 //! Most accesses need none of that: they are one load or store of host memory, or one call (`FlatView::whole`).
 //! Values cross to devices as numbers; between them and the guest stand the bytes in memory order, so that cutting
 //! and byte order cannot disagree.
@@ -12,35 +12,35 @@ use std::sync::Arc;
 use base::{AccessSize, AddrRange, RegionOffset};
 
 use crate::access::aligned_piece;
+use crate::call::{Call, bus_error};
 use crate::device::identity;
-use crate::iommu::{FAULT_LEN, MAX_CHAIN};
-use crate::region::Callback;
+use crate::iommu::{MAX_CHAIN, ask};
 use crate::view::{CallTarget, HostSlice, TranslateTarget};
 use crate::{
-    Access, AccessCx, BusError, DenyReason, FlatRange, FlatView, IommuCtx, IommuFault, IotlbEntry, Leaf,
-    NarrowPolicy, RejectReason, Row, Target, TxError, TxOutcome,
+    Access, AccessCx, Cutting, DenyReason, FlatRange, FlatView, RejectReason, Row, SpaceKind, Target,
+    TxError, TxOutcome,
 };
 
 /// The bytes of an access, in memory order.
-enum Data<'a> {
+pub(crate) enum Data<'a> {
     Read(&'a mut [u8]),
     Write(&'a [u8]),
 }
 
 impl Data<'_> {
-    fn len(&self) -> u64 {
+    pub fn len(&self) -> u64 {
         match self {
             Data::Read(bytes) => bytes.len() as u64,
             Data::Write(bytes) => bytes.len() as u64,
         }
     }
 
-    fn is_write(&self) -> bool {
+    pub fn is_write(&self) -> bool {
         matches!(self, Data::Write(_))
     }
 
     /// `len` bytes from `from` on, which all exist.
-    fn part(&mut self, from: u64, len: u64) -> Data<'_> {
+    pub fn part(&mut self, from: u64, len: u64) -> Data<'_> {
         let part = from as usize..(from + len) as usize;
         match self {
             Data::Read(bytes) => Data::Read(&mut bytes[part]),
@@ -49,7 +49,7 @@ impl Data<'_> {
     }
 
     /// What a failed read gives.
-    fn fail(&mut self, fill: u8) {
+    pub fn fail(&mut self, fill: u8) {
         match self {
             Data::Read(bytes) => bytes.fill(fill),
             Data::Write(_) => {}
@@ -77,6 +77,9 @@ impl FlatView {
             Some(Err(error)) => return self.refused(addr, size, error, false),
             None => {}
         }
+        if self.follows_qemu72(row) {
+            return self.load_as_qemu72(addr, size, cx);
+        }
         let mut bytes = [0; 8];
         let outcome = self.read_bytes(addr, &mut bytes[..size.bytes() as usize], row, cx);
         (u64::from_le_bytes(bytes), outcome)
@@ -101,13 +104,16 @@ impl FlatView {
             Some(Err(error)) => return self.refused(addr, size, error, true).1,
             None => {}
         }
+        if self.follows_qemu72(row) {
+            return self.store_as_qemu72(addr, size, value, cx);
+        }
         self.write_bytes(addr, &value.to_le_bytes()[..size.bytes() as usize], row, cx)
     }
 
     /// What the whole of an access goes to in one piece, where that is plain to see.
     #[inline]
     fn whole(&self, addr: u64, size: AccessSize, write: bool, cx: &AccessCx) -> Whole<'_> {
-        let (Some(range), false) = (self.lookup(addr), cx.attrs().memory_only) else { return Whole::Other };
+        let (Some(range), false) = (self.lookup(addr), !cx.is_plain()) else { return Whole::Other };
         let inside = addr - range.range.first();
         match range.target(write) {
             Target::Host(slice) if range.range.last() - addr >= size.bytes() - 1 => {
@@ -127,21 +133,36 @@ impl FlatView {
     /// A device has refused the whole of an access.
     #[cold]
     fn refused(&self, addr: u64, size: AccessSize, error: TxError, write: bool) -> (u64, TxOutcome) {
+        let outcome = self.refuse(addr, size.bytes(), error, write);
+        (u64::from_le_bytes([self.fill_of(addr, error); 8]) & size.mask(), outcome)
+    }
+
+    /// The outcome of an access that is refused as a whole.
+    #[cold]
+    pub(crate) fn refuse(&self, addr: u64, len: u64, error: TxError, write: bool) -> TxOutcome {
         let mut outcome = TxOutcome::default();
-        let step = Step { view: self, at: addr, row: Row::Typed, chain: 0 };
-        step.report(size.bytes(), Some(error), write);
+        self.report(addr, len, Some(error), write);
         outcome.failed(addr, error);
-        (u64::from_le_bytes([self.info.fill(); 8]) & size.mask(), outcome)
+        outcome
     }
 
     /// Reads bytes; what fails reads as the space's policy says.
     pub fn read_bytes(&self, addr: u64, bytes: &mut [u8], row: Row, cx: &mut AccessCx) -> TxOutcome {
-        run(&Step { view: self, at: addr, row, chain: 0 }, &mut Data::Read(bytes), cx)
+        run(&self.step(addr, row), &mut Data::Read(bytes), cx)
     }
 
     /// Writes bytes.
     pub fn write_bytes(&self, addr: u64, bytes: &[u8], row: Row, cx: &mut AccessCx) -> TxOutcome {
-        run(&Step { view: self, at: addr, row, chain: 0 }, &mut Data::Write(bytes), cx)
+        run(&self.step(addr, row), &mut Data::Write(bytes), cx)
+    }
+
+    fn step(&self, at: u64, row: Row) -> Step<'_> {
+        let row = match (row, self.info.config.cutting) {
+            (Row::Port, Cutting::Pieces) => Row::ByteCopy,
+            (Row::Port, Cutting::Qemu72) => Row::Typed,
+            (Row::Cpu | Row::ByteCopy | Row::Typed, _) => row,
+        };
+        Step { view: self, at, row, chain: 0 }
     }
 
     /// Writes bytes into the memory behind whatever reads show, and returns the addresses that have none.
@@ -171,7 +192,7 @@ impl FlatView {
     }
 
     /// How many of `want` bytes at `at`, where nothing is mapped, come before the next range.
-    fn hole(&self, at: u64, want: u64) -> u64 {
+    pub(crate) fn hole(&self, at: u64, want: u64) -> u64 {
         let next = self.ranges_from(at).next().map(|range| range.range.first());
         next.map_or(want, |next| want.min(next - at))
     }
@@ -226,7 +247,7 @@ impl CallTarget {
 }
 
 /// How many of `want` bytes at `at` lie up to `last`.
-fn room(last: u64, at: u64, want: u64) -> u64 {
+pub(crate) fn room(last: u64, at: u64, want: u64) -> u64 {
     want.min((last - at).saturating_add(1))
 }
 
@@ -237,20 +258,20 @@ fn run(first: &Step<'_>, data: &mut Data<'_>, cx: &mut AccessCx) -> TxOutcome {
     let mut done = 0;
     while done < len {
         let Some(at) = first.at.checked_add(done) else {
-            first.fail_at(
-                first.at.wrapping_add(done),
-                &mut data.part(done, len - done),
-                TxError::PastEnd,
-                &mut outcome,
-            );
+            let rest = &mut data.part(done, len - done);
+            first.fail_at(first.at.wrapping_add(done), rest, TxError::PastEnd, &mut outcome);
             break;
         };
         let left = room(u64::MAX, at, len - done);
         let want = match first.row {
             Row::Cpu => aligned_piece(at, left).bytes(),
-            Row::ByteCopy | Row::Typed => left,
+            Row::ByteCopy | Row::Port | Row::Typed => left,
         };
         done += Step { at, ..*first }.run(&mut data.part(done, want), cx, &mut outcome);
+        if cx.stops_after(&outcome) {
+            data.part(done, len - done).fail(first.view.info.fill());
+            break;
+        }
     }
     outcome
 }
@@ -271,12 +292,22 @@ impl Step<'_> {
         let want = data.len();
         let Some(range) = self.view.lookup(self.at) else {
             let len = self.whole_if_typed(self.view.hole(self.at, want), want);
-            return self.fail(data, len, TxError::Unassigned, outcome);
+            let error = if self.is_unaligned_port(len) {
+                TxError::Rejected(RejectReason::Unaligned)
+            } else {
+                TxError::Unassigned
+            };
+            return self.fail(data, len, error, outcome);
         };
         let here = room(range.range.last(), self.at, want);
         let inside = self.at - range.range.first();
         if cx.attrs().memory_only && !is_memory(range, data.is_write()) {
             return self.fail(data, here, TxError::Denied(DenyReason::MemoryOnly), outcome);
+        }
+        if cx.attrs().debug
+            && let Some(slice) = debugged(range, data.is_write())
+        {
+            return self.copy(&slice, inside, &mut data.part(0, here), outcome);
         }
         match range.target(data.is_write()) {
             Target::Host(_) | Target::Discard if self.row == Row::Typed && here < want => {
@@ -284,7 +315,7 @@ impl Step<'_> {
             }
             Target::Host(slice) => self.copy(slice, inside, &mut data.part(0, here), outcome),
             Target::Discard => {
-                self.report(here, None, data.is_write());
+                self.view.report(self.at, here, None, data.is_write());
                 outcome.succeeded(here);
                 here
             }
@@ -295,13 +326,25 @@ impl Step<'_> {
                 };
                 self.fail(data, self.whole_if_typed(here, want), error, outcome)
             }
-            Target::Call(call) => self.call(range, call, data, cx, outcome),
+            Target::Call(call) => match cx.denies_callbacks() {
+                Some(reason) => self.fail(data, here, TxError::Denied(reason), outcome),
+                None => self.call(range, call, data, cx, outcome),
+            },
             Target::Translate(target) => self.translate(target, inside, &mut data.part(0, here), cx, outcome),
         }
     }
 
     fn whole_if_typed(&self, here: u64, want: u64) -> u64 {
         if self.row == Row::Typed { want } else { here }
+    }
+
+    /// Whether nothing is at a port and QEMU 7.2 would not even answer with its background.
+    fn is_unaligned_port(&self, len: u64) -> bool {
+        let config = self.view.info.config;
+        config.cutting == Cutting::Qemu72
+            && config.kind == SpaceKind::Port
+            && self.row == Row::Typed
+            && !self.at.is_multiple_of(len)
     }
 
     fn copy(&self, slice: &HostSlice, inside: u64, data: &mut Data<'_>, outcome: &mut TxOutcome) -> u64 {
@@ -327,7 +370,8 @@ impl Step<'_> {
         let call = target.callback();
         let offset = target.offset + (self.at - range.range.first());
         let last = target.last;
-        let room = u128::from(last - offset) + 1;
+        let qemu72 = self.view.info.config.cutting == Cutting::Qemu72;
+        let room = if qemu72 { u128::MAX } else { u128::from(last - offset) + 1 };
         let want = data.len();
         let fitting = u64::try_from(room).unwrap_or(u64::MAX).min(want);
         let size = match self.row {
@@ -335,21 +379,19 @@ impl Step<'_> {
                 return self.fail(data, want, TxError::Rejected(RejectReason::PastEnd), outcome);
             }
             Row::Typed | Row::Cpu => AccessSize::widest_within(fitting).unwrap_or(AccessSize::B1),
-            Row::ByteCopy => call.rules.copy_width(offset, want, room),
+            Row::ByteCopy | Row::Port => call.rules.copy_width(offset, want, room),
         };
         let len = size.bytes();
         let mut part = data.part(0, len);
         if let Err(reason) = call.rules.check(offset, size, part.is_write()) {
             return self.fail(&mut part, len, TxError::Rejected(reason), outcome);
         }
-        let call = Call { leaf: &target.leaf, call, offset, last, fill: self.view.info.fill() };
-        match call.dispatch(&mut part, cx) {
-            Ok(()) => outcome.succeeded(len),
-            Err(error) => {
-                self.report(len, Some(error), part.is_write());
-                outcome.failed(self.at, error);
-            }
+        let call = Call { leaf: &target.leaf, call, offset, last, fill: self.view.info.fill(), qemu72 };
+        let result = call.dispatch(&mut part, cx);
+        if let Some((_, error)) = result.first_error {
+            self.view.report(self.at, len, Some(error), part.is_write());
         }
+        outcome.append(&result, self.at);
         len
     }
 
@@ -368,12 +410,7 @@ impl Step<'_> {
         }
         let iova = target.offset + inside;
         let access = if data.is_write() { Access::Write } else { Access::Read };
-        let entry = target.iommu().translate(iova, Some(access), &IommuCtx { attrs: cx.attrs() });
-        let (mask, entry) = match entry {
-            Ok(entry) if permits(&entry, access) => (entry.mask, Ok(entry)),
-            Ok(entry) => (entry.mask, Err(IommuFault::Permission)),
-            Err(fault) => (FAULT_LEN - 1, Err(fault)),
-        };
+        let (mask, entry) = ask(&**target.iommu(), iova, Some(access), cx.attrs(), true);
         let len = room(iova | mask, iova, len);
         let entry = match entry {
             Ok(entry) => entry,
@@ -395,162 +432,20 @@ impl Step<'_> {
     }
 
     fn fail_at(&self, at: u64, data: &mut Data<'_>, error: TxError, outcome: &mut TxOutcome) {
-        data.fail(self.view.info.fill());
-        Step { at, ..*self }.report(data.len(), Some(error), data.is_write());
+        data.fail(self.view.fill_of(at, error));
+        self.view.report(at, data.len(), Some(error), data.is_write());
         outcome.failed(at, error);
-    }
-
-    /// Counts what failed, or a write dropped by ROM (`None`). Each time the count of its kind doubles there is a
-    /// line in the log, so a storm of failures cannot flood it.
-    #[cold]
-    fn report(&self, len: u64, error: Option<TxError>, write: bool) {
-        let count = self.view.info.count(error);
-        if !count.is_power_of_two() || !tracing::enabled!(target: "mem::mmio", tracing::Level::DEBUG) {
-            return;
-        }
-        let region = self.view.lookup(self.at).map_or("-", FlatRange::name);
-        let before = self.view.ranges().take_while(|range| range.range.last() < self.at).last();
-        let after = self.view.ranges_from(self.at).find(|range| range.range.first() > self.at);
-        let (space, addr) = (&*self.view.info.name, self.at);
-        let reason = error.map_or_else(|| "dropped by ROM".to_owned(), |error| error.to_string());
-        tracing::debug!(
-            target: "mem::mmio", space, addr = format_args!("{addr:#x}"), len, write, reason, region, count,
-            ?before, ?after, "access refused"
-        );
-    }
-}
-
-fn permits(entry: &IotlbEntry, access: Access) -> bool {
-    match access {
-        Access::Read => entry.read,
-        Access::Write => entry.write,
     }
 }
 
 /// Whether an access restricted to plain memory may go to a range: memory, or an IOMMU that may lead to some.
-fn is_memory(range: &FlatRange, write: bool) -> bool {
+pub(crate) fn is_memory(range: &FlatRange, write: bool) -> bool {
     let plain = range.binding(write).is_some_and(|binding| binding.leaf.is_memory());
     plain || matches!(range.target(write), Target::Translate(_))
 }
 
-/// One dispatch to a device: a width that its region takes, at an offset in it.
-struct Call<'a> {
-    leaf: &'a Arc<Leaf>,
-    call: &'a Callback,
-    offset: u64,
-    /// Offset of the last byte of the region.
-    last: u64,
-    fill: u8,
-}
-
-/// Up to eight bytes in memory order.
-type Bytes = [u8; 8];
-
-impl Call<'_> {
-    /// Cuts the dispatch into pieces that the device implements and makes every one of them; the first failure is
-    /// returned. Without `impl_unaligned` the pieces are aligned.
-    fn dispatch(&self, data: &mut Data<'_>, cx: &mut AccessCx) -> Result<(), TxError> {
-        if let Err(reason) = cx.enter(identity(&self.call.handler)) {
-            data.fail(self.fill);
-            return Err(TxError::Denied(reason));
-        }
-        let (rules, len) = (&self.call.rules, data.len());
-        let widest = len.min(rules.implemented_max());
-        let aligned =
-            rules.takes_unaligned() && widest >= rules.implemented_min() || self.offset.is_multiple_of(len);
-        let mut result = Ok(());
-        let mut done = 0;
-        while done < len {
-            let width = if aligned {
-                widest
-            } else {
-                aligned_piece(self.offset + done, len - done).bytes().min(widest)
-            };
-            let mut part = data.part(done, width);
-            if let Err(error) = self.piece(self.offset + done, &mut part, cx) {
-                part.fail(self.fill);
-                result = result.and(Err(error));
-            }
-            done += width;
-        }
-        cx.leave();
-        result
-    }
-
-    /// One piece. Narrower than the device implements, it becomes a call of the device's least width.
-    fn piece(&self, offset: u64, data: &mut Data<'_>, cx: &mut AccessCx) -> Result<(), TxError> {
-        let (rules, len) = (&self.call.rules, data.len());
-        let min = rules.implemented_min();
-        if len >= min {
-            return self.exchange(offset, (0, len), data, cx);
-        }
-        let policy = rules.narrow_policy(data.is_write());
-        let at = match policy {
-            NarrowPolicy::PassThrough => offset,
-            NarrowPolicy::AlignAndExtract | NarrowPolicy::ReadModifyWrite => offset & !(min - 1),
-            NarrowPolicy::Reject => return Err(TxError::Rejected(RejectReason::Narrow)),
-        };
-        if policy != NarrowPolicy::PassThrough && self.last - at < min - 1 {
-            return Err(TxError::Rejected(RejectReason::Narrow));
-        }
-        let lane = (offset - at, min);
-        match data {
-            Data::Write(bytes) if policy == NarrowPolicy::ReadModifyWrite => {
-                let mut unit = self.read(at, min, cx)?;
-                unit[lane.0 as usize..][..bytes.len()].copy_from_slice(bytes);
-                self.write(at, min, &unit, cx)
-            }
-            Data::Read(_) | Data::Write(_) => self.exchange(at, lane, data, cx),
-        }
-    }
-
-    /// One call at `at` of `width` bytes, of which those from `lane` on are the access's, the rest 0 in a write.
-    fn exchange(
-        &self,
-        at: u64,
-        (lane, width): (u64, u64),
-        data: &mut Data<'_>,
-        cx: &mut AccessCx,
-    ) -> Result<(), TxError> {
-        match data {
-            Data::Read(bytes) => {
-                let unit = self.read(at, width, cx)?;
-                bytes.copy_from_slice(&unit[lane as usize..][..bytes.len()]);
-                Ok(())
-            }
-            Data::Write(bytes) => {
-                let mut unit = Bytes::default();
-                unit[lane as usize..][..bytes.len()].copy_from_slice(bytes);
-                self.write(at, width, &unit, cx)
-            }
-        }
-    }
-
-    fn read(&self, at: u64, width: u64, cx: &mut AccessCx) -> Result<Bytes, TxError> {
-        self.leaf.count(false);
-        let size = AccessSize::widest_within(width).unwrap_or(AccessSize::B1);
-        let value = self.call.handler.read(self.device_offset(at), size, cx).map_err(bus_error)?;
-        let mut bytes = Bytes::default();
-        self.call.rules.endian().put(value, &mut bytes[..width as usize]);
-        Ok(bytes)
-    }
-
-    fn write(&self, at: u64, width: u64, bytes: &Bytes, cx: &mut AccessCx) -> Result<(), TxError> {
-        self.leaf.count(true);
-        let size = AccessSize::widest_within(width).unwrap_or(AccessSize::B1);
-        let value = self.call.rules.endian().value(&bytes[..width as usize]);
-        self.call.handler.write(self.device_offset(at), value, size, cx).map_err(bus_error)
-    }
-
-    fn device_offset(&self, at: u64) -> RegionOffset {
-        RegionOffset(self.call.base.wrapping_add(at))
-    }
-}
-
-fn bus_error(error: BusError) -> TxError {
-    match error {
-        BusError::Device(code) => TxError::Device(code),
-        BusError::Rejected => TxError::Rejected(RejectReason::Device),
-        BusError::Reentrant => TxError::Denied(DenyReason::Reentrant),
-    }
+/// The memory that a debugger writes to: what is behind the range's reads, if they have any memory behind them.
+fn debugged(range: &FlatRange, write: bool) -> Option<HostSlice> {
+    let reader = range.binding(false).filter(|_| write)?;
+    Some(HostSlice { block: Arc::clone(reader.leaf.ram()?), offset: reader.offset })
 }

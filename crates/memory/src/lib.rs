@@ -10,11 +10,13 @@
 //!
 //! The README beside this crate walks through the two examples of QEMU's document.
 //!
-//! Locks, outermost first: a device's own lock, then the map's writer, then its graph. Reading a view takes none.
+//! Locks, outermost first: the bus masters' domain, a device's own lock, then the map's writer, then its graph.
+//! Reading a view takes none.
 //! `unsafe` is confined to `host.rs` and `ram.rs`.
 #![deny(unsafe_code)]
 
 mod access;
+mod call;
 mod code_writes;
 mod delta;
 mod device;
@@ -24,34 +26,49 @@ mod graph;
 #[expect(unsafe_code, reason = "the only place that touches guest memory through host pointers")]
 mod host;
 mod iommu;
+mod iotlb;
 mod listen;
 mod map;
+mod notifiers;
+mod probe;
+mod qemu72;
 #[expect(unsafe_code, reason = "tables of atomics that come zeroed from the host without being touched")]
 mod ram;
 mod region;
 mod render;
+mod report;
 mod rules;
 mod space;
 mod text;
 mod thread;
 mod txn;
 mod view;
+mod walk;
 
-pub use access::{AccessCx, DenyReason, MemAttrs, RejectReason, Row, TxError, TxErrorSet, TxOutcome};
+pub use access::{
+    AccessCx, DebugReach, DenyReason, MemAttrs, OnError, RejectReason, Row, TxError, TxErrorSet, TxOutcome,
+};
 pub use code_writes::CodeWrites;
 pub use delta::MapDelta;
-pub use device::{BusError, Device, DeviceGuard, MmioDevice, MmioHandler};
+pub use device::{BusDomain, BusError, Device, DeviceGuard, MmioDevice, MmioHandler};
 pub use error::{CommitError, MapError};
 pub use host::HostPtr;
-pub use iommu::{Access, Iommu, IommuCtx, IommuFault, IotlbEntry};
+pub use iommu::{Access, FaultRecord, Iommu, IommuCtx, IommuFault, IotlbEntry};
+pub use iotlb::{Iotlb, IotlbStats};
 pub use listen::{ListenerId, MapListener, Veto};
 pub use map::{MemoryMap, RegionCount};
+pub use notifiers::{
+    IommuChange, IommuEvent, IommuNotifiers, IommuSink, IommuSubscription, IommuWatch, NotifyError,
+    NotifyKinds, WatchError,
+};
 pub use ram::{GATE_CODE, GATE_DIRTY, GATE_NEXT, RamBlock, RamId};
 pub use region::{Leaf, Placement, RegionId, RegionSize, RegionSpec, Transparency};
+pub use report::Rejection;
 pub use rules::{AccessRules, Endian, NarrowPolicy};
 pub use space::{AddressSpace, Cutting, Rejections, SpaceConfig, SpaceId, SpaceKind, UnassignedPolicy};
 pub use txn::{CommitReport, MapTxn};
 pub use view::{CallTarget, FlatRange, FlatView, HostSlice, RangeAttrs, Target, TranslateTarget};
+pub use walk::Translation;
 
 /// What addresses, offsets and widths are made of.
 pub use base::{AccessSize, AddrRange, RegionOffset};

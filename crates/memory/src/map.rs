@@ -10,8 +10,8 @@ use crate::render::render;
 use crate::space::{SpaceInfo, SpaceInner};
 use crate::txn::Pending;
 use crate::{
-    AddressSpace, CodeWrites, CommitError, CommitReport, FlatView, MapError, MapTxn, RamBlock, RegionId,
-    RegionSpec, SpaceConfig, SpaceId, Transparency, lock, thread,
+    AddressSpace, CodeWrites, CommitError, CommitReport, FlatView, Iommu, MapError, MapTxn, RamBlock,
+    RegionId, RegionSpec, SpaceConfig, SpaceId, Transparency, lock, thread,
 };
 
 /// The graph and who edits it.
@@ -209,6 +209,24 @@ impl MemoryMap {
     #[must_use]
     pub fn ram_block(&self, region: RegionId) -> Option<Arc<RamBlock>> {
         lock(&self.0.state).graph.get(region)?.leaf()?.ram().cloned()
+    }
+
+    /// The IOMMU of a region, or of what an alias shows.
+    pub(crate) fn iommu(&self, region: RegionId) -> Result<Arc<dyn Iommu>, MapError> {
+        let state = lock(&self.0.state);
+        let mut at = region;
+        loop {
+            let node = state.graph.node(at)?;
+            match &node.kind {
+                NodeKind::Alias { target, .. } => at = *target,
+                NodeKind::Leaf(leaf) if let Backing::Iommu(iommu) = &leaf.backing => {
+                    return Ok(Arc::clone(iommu));
+                }
+                NodeKind::Leaf(_) | NodeKind::Container => {
+                    return Err(MapError::WrongKind { region, wanted: "an IOMMU" });
+                }
+            }
+        }
     }
 
     /// Where stores to translated code are posted.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use base::AddrRange;
 
-use crate::{AccessCx, FlatView, ListenerId, MapListener, Row, TxError, TxOutcome, lock};
+use crate::{AccessCx, FlatView, ListenerId, MapListener, Rejection, Row, TxError, TxOutcome, lock};
 
 /// Identity of an address space in its map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -115,11 +115,12 @@ pub(crate) struct SpaceInfo {
     pub name: Box<str>,
     pub config: SpaceConfig,
     counts: [AtomicU64; 7],
+    pub last_rejection: Mutex<Option<Rejection>>,
 }
 
 impl SpaceInfo {
     pub fn new(name: &str, config: SpaceConfig) -> Self {
-        Self { name: name.into(), config, counts: Default::default() }
+        Self { name: name.into(), config, counts: Default::default(), last_rejection: Mutex::default() }
     }
 
     /// The byte that a failed read gives.

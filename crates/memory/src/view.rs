@@ -380,6 +380,15 @@ impl FlatView {
         self.chunks[first..].iter().flat_map(|chunk| chunk.ranges.iter()).map(|range| &**range).skip(skip)
     }
 
+    /// The last range that ends below `addr`.
+    pub(crate) fn range_before(&self, addr: u64) -> Option<&FlatRange> {
+        let at = self.lasts.partition_point(|last| *last < addr);
+        let below = |chunk: &Chunk| chunk.lasts.partition_point(|last| *last < addr).checked_sub(1);
+        let here = self.chunks.get(at).and_then(|chunk| Some(&chunk.ranges[below(chunk)?]));
+        let before = || self.chunks.get(at.checked_sub(1)?)?.ranges.last();
+        here.or_else(before).map(|range| &**range)
+    }
+
     /// Number of ranges.
     #[must_use]
     pub fn len(&self) -> usize {

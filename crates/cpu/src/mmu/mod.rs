@@ -132,7 +132,7 @@ impl Mmu {
     pub fn port_read(&mut self, port: IoPort, size: AccessSize) -> u32 {
         self.watch.changed();
         let mut cx = AccessCx::cpu();
-        self.port_view.dispatch_read(u64::from(port.0), size, Row::ByteCopy, &mut cx).0 as u32
+        self.port_view.dispatch_read(u64::from(port.0), size, Row::Port, &mut cx).0 as u32
     }
 
     /// Writes a port, see [`Mmu::port_read`].
@@ -140,7 +140,7 @@ impl Mmu {
         self.watch.changed();
         let mut cx = AccessCx::cpu();
         let _outcome =
-            self.port_view.dispatch_write(u64::from(port.0), size, u64::from(value), Row::ByteCopy, &mut cx);
+            self.port_view.dispatch_write(u64::from(port.0), size, u64::from(value), Row::Port, &mut cx);
     }
 
     /// Reads physical memory for the processor's own purposes (page tables).

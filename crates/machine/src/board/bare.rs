@@ -59,8 +59,8 @@ use devices::test_dma::{self, TestDma};
 use devices::uart16550::{self, Uart16550};
 use devices::{ByteSink, Clock, Doorbell, GuestClock, IrqLine, bank};
 use memory::{
-    AddressSpace, CommitError, Device, MapError, MapTxn, MemoryMap, MmioHandler, Placement, RamBlock,
-    RegionId, RegionSize, RegionSpec, SpaceConfig, UnassignedPolicy,
+    AddressSpace, BusDomain, CommitError, Device, MapError, MapTxn, MemoryMap, MmioHandler, Placement,
+    RamBlock, RegionId, RegionSize, RegionSpec, SpaceConfig, UnassignedPolicy,
 };
 
 use crate::platform::{BoardPlatform, ExitLatch, NoSink};
@@ -437,7 +437,7 @@ fn place_iommu_and_dma(
     let registers = Device::new(IommuRegisters::new(table));
     let spec = RegionSpec::mmio("iommu-registers", iommu::LEN, registers, iommu::RULES);
     build.add(system.0, IOMMU_REGISTERS, spec, IN_FRONT)?;
-    let dma = Device::new(TestDma::new(system.1.clone(), bus.1.clone()));
+    let dma = Device::master(TestDma::new(system.1.clone(), bus.1.clone()), &BusDomain::new());
     let spec = RegionSpec::mmio("test-dma", test_dma::LEN, dma, test_dma::RULES);
     build.add(system.0, TEST_DMA, spec, IN_FRONT)?;
     Ok(())
