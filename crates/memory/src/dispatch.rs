@@ -17,7 +17,7 @@ use crate::device::identity;
 use crate::iommu::{MAX_CHAIN, ask};
 use crate::view::{CallTarget, HostSlice, TranslateTarget};
 use crate::{
-    Access, AccessCx, Cutting, DenyReason, FlatRange, FlatView, RejectReason, Row, SpaceKind, Target,
+    Access, AccessCx, Cutting, DenyReason, Endian, FlatRange, FlatView, RejectReason, Row, SpaceKind, Target,
     TxError, TxOutcome,
 };
 
@@ -77,9 +77,6 @@ impl FlatView {
             Some(Err(error)) => return self.refused(addr, size, error, false),
             None => {}
         }
-        if self.follows_qemu72(row) {
-            return self.load_as_qemu72(addr, size, cx);
-        }
         let mut bytes = [0; 8];
         let outcome = self.read_bytes(addr, &mut bytes[..size.bytes() as usize], row, cx);
         (u64::from_le_bytes(bytes), outcome)
@@ -103,9 +100,6 @@ impl FlatView {
             Some(Ok(())) => return TxOutcome::all(size.bytes()),
             Some(Err(error)) => return self.refused(addr, size, error, true).1,
             None => {}
-        }
-        if self.follows_qemu72(row) {
-            return self.store_as_qemu72(addr, size, value, cx);
         }
         self.write_bytes(addr, &value.to_le_bytes()[..size.bytes() as usize], row, cx)
     }
@@ -148,11 +142,19 @@ impl FlatView {
 
     /// Reads bytes; what fails reads as the space's policy says.
     pub fn read_bytes(&self, addr: u64, bytes: &mut [u8], row: Row, cx: &mut AccessCx) -> TxOutcome {
+        if let Some(size) = self.width_as_qemu72(bytes.len(), row) {
+            let (value, outcome) = self.load_as_qemu72(addr, size, cx);
+            bytes.copy_from_slice(&value.to_le_bytes()[..size.bytes() as usize]);
+            return outcome;
+        }
         run(&self.step(addr, row), &mut Data::Read(bytes), cx)
     }
 
     /// Writes bytes.
     pub fn write_bytes(&self, addr: u64, bytes: &[u8], row: Row, cx: &mut AccessCx) -> TxOutcome {
+        if let Some(size) = self.width_as_qemu72(bytes.len(), row) {
+            return self.store_as_qemu72(addr, size, Endian::Little.value(bytes), cx);
+        }
         run(&self.step(addr, row), &mut Data::Write(bytes), cx)
     }
 

@@ -22,6 +22,16 @@ const GUARDS: [(u64, u64); 2] = [(2 * GIB, 36 * GIB), (64 * KIB, 4 * GIB)];
 pub struct HostPtr(u64);
 
 impl HostPtr {
+    /// The pointer with this address.
+    pub(crate) const fn new(address: u64) -> Self {
+        Self(address)
+    }
+
+    /// The pointer `bytes` further on.
+    pub(crate) const fn offset(self, bytes: u64) -> Self {
+        Self(self.0.wrapping_add(bytes))
+    }
+
     /// The address as a number.
     #[must_use]
     pub const fn address(self) -> u64 {

@@ -16,11 +16,13 @@
 #![deny(unsafe_code)]
 
 mod access;
+mod bounce;
 mod call;
 mod code_writes;
 mod delta;
 mod device;
 mod dispatch;
+mod dma;
 mod error;
 mod graph;
 #[expect(unsafe_code, reason = "the only place that touches guest memory through host pointers")]
@@ -35,6 +37,7 @@ mod qemu72;
 #[expect(unsafe_code, reason = "tables of atomics that come zeroed from the host without being touched")]
 mod ram;
 mod region;
+mod region_cache;
 mod render;
 mod report;
 mod rules;
@@ -48,9 +51,11 @@ mod walk;
 pub use access::{
     AccessCx, DebugReach, DenyReason, MemAttrs, OnError, RejectReason, Row, TxError, TxErrorSet, TxOutcome,
 };
+pub use bounce::BounceWait;
 pub use code_writes::CodeWrites;
 pub use delta::MapDelta;
 pub use device::{BusDomain, BusError, Device, DeviceGuard, MmioDevice, MmioHandler};
+pub use dma::{DmaMapping, DmaSegment, MapDmaError};
 pub use error::{CommitError, MapError};
 pub use host::HostPtr;
 pub use iommu::{Access, FaultRecord, Iommu, IommuCtx, IommuFault, IotlbEntry};
@@ -63,6 +68,7 @@ pub use notifiers::{
 };
 pub use ram::{GATE_CODE, GATE_DIRTY, GATE_NEXT, RamBlock, RamId};
 pub use region::{Leaf, Placement, RegionId, RegionSize, RegionSpec, Transparency};
+pub use region_cache::{CacheError, RegionCache};
 pub use report::Rejection;
 pub use rules::{AccessRules, Endian, NarrowPolicy};
 pub use space::{AddressSpace, Cutting, Rejections, SpaceConfig, SpaceId, SpaceKind, UnassignedPolicy};

@@ -16,10 +16,11 @@ use crate::{Access, AccessCx, Cutting, FlatView, Row, SpaceKind, TxError, TxOutc
 const LAST_PORT: u64 = 0xffff;
 
 impl FlatView {
-    /// Whether the processor's accesses of this row are cut as QEMU 7.2 does.
+    /// The width of an access of the processor that is cut as QEMU 7.2 does.
     #[inline]
-    pub(crate) fn follows_qemu72(&self, row: Row) -> bool {
-        self.info.config.cutting == Cutting::Qemu72 && row == Row::Cpu
+    pub(crate) fn width_as_qemu72(&self, len: usize, row: Row) -> Option<AccessSize> {
+        let follows = self.info.config.cutting == Cutting::Qemu72 && row == Row::Cpu;
+        AccessSize::from_bytes(len as u64).filter(|_| follows)
     }
 
     /// A load of the processor.

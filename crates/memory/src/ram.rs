@@ -184,8 +184,8 @@ impl RamBlock {
         }
     }
 
-    /// What follows every store: the code lines hit are posted.
-    fn stored(&self, offset: u64, len: u64) {
+    /// What follows every store of `len` bytes, 1 at least: the code lines hit are posted.
+    pub(crate) fn stored(&self, offset: u64, len: u64) {
         // Pairs with the fence in `mark_code`: either the gate is seen here, or the bytes are seen there.
         fence(Ordering::SeqCst);
         let last = offset + (len - 1);

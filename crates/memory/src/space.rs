@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use base::AddrRange;
 
+use crate::bounce::BouncePool;
 use crate::{AccessCx, FlatView, ListenerId, MapListener, Rejection, Row, TxError, TxOutcome, lock};
 
 /// Identity of an address space in its map.
@@ -116,11 +117,18 @@ pub(crate) struct SpaceInfo {
     pub config: SpaceConfig,
     counts: [AtomicU64; 7],
     pub last_rejection: Mutex<Option<Rejection>>,
+    pub bounce: Arc<BouncePool>,
 }
 
 impl SpaceInfo {
     pub fn new(name: &str, config: SpaceConfig) -> Self {
-        Self { name: name.into(), config, counts: Default::default(), last_rejection: Mutex::default() }
+        Self {
+            name: name.into(),
+            config,
+            counts: Default::default(),
+            last_rejection: Mutex::default(),
+            bounce: Arc::new(BouncePool::new(config.bounce_bytes)),
+        }
     }
 
     /// The byte that a failed read gives.
