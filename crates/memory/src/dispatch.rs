@@ -17,8 +17,8 @@ use crate::device::identity;
 use crate::iommu::{MAX_CHAIN, ask};
 use crate::view::{CallTarget, HostSlice, TranslateTarget};
 use crate::{
-    Access, AccessCx, Cutting, DenyReason, Endian, FlatRange, FlatView, RejectReason, Row, SpaceKind, Target,
-    TxError, TxOutcome,
+    Access, AccessCx, Cutting, DenyReason, Endian, FlatRange, FlatView, RejectReason, Row, Target, TxError,
+    TxOutcome,
 };
 
 /// The bytes of an access, in memory order.
@@ -293,13 +293,11 @@ impl Step<'_> {
     fn run(&self, data: &mut Data<'_>, cx: &mut AccessCx, outcome: &mut TxOutcome) -> u64 {
         let want = data.len();
         let Some(range) = self.view.lookup(self.at) else {
-            let len = self.whole_if_typed(self.view.hole(self.at, want), want);
-            let error = if self.is_unaligned_port(len) {
-                TxError::Rejected(RejectReason::Unaligned)
-            } else {
-                TxError::Unassigned
-            };
-            return self.fail(data, len, error, outcome);
+            let here = self.view.background(self.at, self.view.hole(self.at, want));
+            let len = self.whole_if_typed(here, want);
+            let unaligned = self.row == Row::Typed && self.view.is_unaligned_port(self.at, len);
+            let rejected = TxError::Rejected(RejectReason::Unaligned);
+            return self.fail(data, len, if unaligned { rejected } else { TxError::Unassigned }, outcome);
         };
         let here = room(range.range.last(), self.at, want);
         let inside = self.at - range.range.first();
@@ -338,15 +336,6 @@ impl Step<'_> {
 
     fn whole_if_typed(&self, here: u64, want: u64) -> u64 {
         if self.row == Row::Typed { want } else { here }
-    }
-
-    /// Whether nothing is at a port and QEMU 7.2 would not even answer with its background.
-    fn is_unaligned_port(&self, len: u64) -> bool {
-        let config = self.view.info.config;
-        config.cutting == Cutting::Qemu72
-            && config.kind == SpaceKind::Port
-            && self.row == Row::Typed
-            && !self.at.is_multiple_of(len)
     }
 
     fn copy(&self, slice: &HostSlice, inside: u64, data: &mut Data<'_>, outcome: &mut TxOutcome) -> u64 {

@@ -88,6 +88,21 @@ impl FlatView {
         Ok(Row::ByteCopy)
     }
 
+    /// How many of `len` ports from `at` on, where nothing is mapped, have the same background.
+    pub(crate) fn background(&self, at: u64, len: u64) -> u64 {
+        if self.is_port_space() && at <= LAST_PORT { len.min(LAST_PORT - at + 1) } else { len }
+    }
+
+    /// Whether nothing is at a port and not even the background takes a typed access of this width.
+    pub(crate) fn is_unaligned_port(&self, at: u64, len: u64) -> bool {
+        self.is_port_space() && !at.is_multiple_of(len)
+    }
+
+    fn is_port_space(&self) -> bool {
+        let config = self.info.config;
+        config.cutting == Cutting::Qemu72 && config.kind == SpaceKind::Port
+    }
+
     /// The byte that a failed read gives.
     pub(crate) fn fill_of(&self, at: u64, error: TxError) -> u8 {
         let zero = match error {

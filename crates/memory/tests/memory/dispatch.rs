@@ -1,11 +1,11 @@
-//! Items 44 to 53, 56 to 58, 106: how an access is cut and what devices are called with.
+//! Items 44 to 49, 51 to 58, 106: how an access is cut and what devices are called with.
 
 use std::sync::Arc;
 
 use base::{AccessSize, RegionOffset};
 use memory::{
-    AccessCx, AccessRules, AddressSpace, BusError, DenyReason, Device, MemAttrs, MmioDevice, NarrowPolicy,
-    RegionSpec, RejectReason, Row, TxError, TxErrorSet, TxOutcome,
+    AccessCx, AccessRules, AddressSpace, BusDomain, BusError, DenyReason, Device, MemAttrs, MmioDevice,
+    NarrowPolicy, OnError, RegionId, RegionSpec, RejectReason, Row, TxError, TxErrorSet, TxOutcome,
 };
 
 use crate::common::*;
@@ -312,15 +312,57 @@ impl MmioDevice for Odd {
     fn reset(&mut self) {}
 }
 
-#[test]
-fn items_055_056_failures_are_told_apart_and_the_rest_is_done() {
+/// Fails every access at an odd offset below 8, and writes at 6 in another way.
+fn odd_and_held() -> World {
     let world = World::new(ONES);
     world.put(world.root, 0, 0, RegionSpec::mmio("odd", 8, Device::new(Odd), AccessRules::new().valid(1, 1)));
     world.put(world.root, 0x10, 0, RegionSpec::reservation("held", 8));
+    world
+}
+
+#[test]
+fn item_055_the_first_failure_is_reported_and_the_rest_is_done_unless_the_access_stops() {
+    let world = odd_and_held();
     let mut bytes = [0; 0x18];
     let outcome = world.space.read(0, &mut bytes, &mut AccessCx::dma());
     assert_eq!(bytes[..8], [0x55, 0xff, 0x55, 0xff, 0x55, 0xff, 0x55, 0xff]);
     assert_eq!((outcome.done, outcome.first_error), (1, Some((1, TxError::Device(1)))));
+    let stop = || AccessCx::dma().on_error(OnError::Stop);
+    let mut bytes = [0; 0x18];
+    let stopped = world.space.read(0, &mut bytes, &mut stop());
+    assert_eq!((stopped.done, stopped.first_error), (1, Some((1, TxError::Device(1)))));
+    assert_eq!((bytes[0], &bytes[1..]), (0x55, &[0xff; 0x17][..]), "what is not read is filled");
+    // One failure was met, not three.
+    assert!(!stopped.errors.contains(TxErrorSet::UNASSIGNED));
+
+    // Inside of one dispatch too: an 8-byte read that the device implements by bytes.
+    let (world, _) = with(0x20, ANY);
+    let rules = AccessRules::new().valid(1, 8).implemented(1, 1);
+    world.put(world.root, 0x20, 0, RegionSpec::mmio("odd", 8, Device::new(Odd), rules));
+    let view = world.space.view();
+    let (value, outcome) = view.dispatch_read(0x20, AccessSize::B8, Row::Typed, &mut AccessCx::cpu());
+    assert_eq!(
+        (value, outcome.done, outcome.first_error),
+        (0x0055_0055_0055_0055, 1, Some((0x21, TxError::Device(1))))
+    );
+    let (value, outcome) = view.dispatch_read(0x20, AccessSize::B8, Row::Typed, &mut stop());
+    assert_eq!((value, outcome.done), (0x55, 1));
+
+    // Writes after a failure are made, or not.
+    let world = odd_and_held();
+    let ram = world.put(world.root, 0x20, 0, RegionSpec::ram("ram", 0x10));
+    let block = world.map.ram_block(ram).unwrap();
+    let outcome = world.space.write(0x18, &[7; 16], &mut stop());
+    assert_eq!((outcome.done, outcome.first_error), (0, Some((0x18, TxError::Unassigned))));
+    assert_eq!(block.load(0, AccessSize::B8), Some(0));
+    world.space.write(0x18, &[7; 16], &mut AccessCx::dma());
+    assert_eq!(block.load(0, AccessSize::B8), Some(0x0707_0707_0707_0707));
+}
+
+#[test]
+fn item_056_failures_are_told_apart() {
+    let world = odd_and_held();
+    let outcome = world.space.read(0, &mut [0; 0x18], &mut AccessCx::dma());
     let kinds = [TxErrorSet::DEVICE, TxErrorSet::UNASSIGNED, TxErrorSet::REJECTED, TxErrorSet::DENIED];
     assert_eq!(kinds.map(|kind| outcome.errors.contains(kind)), [true, true, true, false]);
     let error = |addr| world.space.write(addr, &[0], &mut AccessCx::dma()).error();
@@ -331,8 +373,8 @@ fn items_055_056_failures_are_told_apart_and_the_rest_is_done() {
     assert_eq!((counts.device, counts.unassigned, counts.rejected), (4, 2, 3));
 }
 
-#[test]
-fn items_057_058_memory_only_and_denied_reads() {
+/// RAM, ROM, MMIO, a reservation and a ROM device, 4 KiB each from 0 on; the ROM device and the device of both.
+fn one_of_each() -> (World, RegionId, Arc<Device<Recorder>>) {
     let world = World::new(ONES);
     let device = Recorder::new(0x1000);
     world.put(world.root, 0, 0, RegionSpec::ram("ram", 0x1000));
@@ -341,29 +383,43 @@ fn items_057_058_memory_only_and_denied_reads() {
     world.put(world.root, 0x3000, 0, RegionSpec::reservation("held", 0x1000));
     let flash =
         world.put(world.root, 0x4000, 0, RegionSpec::rom_device("flash", 0x1000, device.clone(), ANY, true));
+    (world, flash, device)
+}
+
+#[test]
+fn item_057_an_access_to_memory_only() {
+    let (world, flash, device) = one_of_each();
     let only = || AccessCx::with_attrs(MemAttrs { memory_only: true, ..MemAttrs::default() });
     let read = |addr| {
         let by_value = world.space.view().dispatch_read(addr, AccessSize::B2, Row::Cpu, &mut only());
-        let mut bytes = [0x5a; 2];
-        let outcome = world.space.read(addr, &mut bytes, &mut only());
-        assert_eq!((u64::from(u16::from_le_bytes(bytes)), outcome.error()), (by_value.0, by_value.1.error()));
-        by_value
+        let outcome = world.space.read(addr, &mut [0; 2], &mut only());
+        assert_eq!(outcome.error(), by_value.1.error());
+        outcome.error()
     };
     let denied = Some(TxError::Denied(DenyReason::MemoryOnly));
-    for (addr, value, error) in [
-        (0, 0, None),
-        (0x1000, 0, None),
-        (0x2000, 0xffff, denied),
-        (0x3000, 0xffff, denied),
-        (0x4000, 0xffff, denied),
-    ] {
-        let (got, outcome) = read(addr);
-        assert_eq!((got, outcome.error()), (value, error), "{addr:x}");
-    }
+    let wanted = [None, None, denied, denied, denied];
+    assert_eq!([0, 0x1000, 0x2000, 0x3000, 0x4000].map(read), wanted);
     world.edit(|txn| txn.set_romd(flash, false));
-    assert_eq!(read(0x4000).1.error(), denied);
+    assert_eq!(read(0x4000), denied);
     assert!(world.space.write(0, &[1], &mut only()).is_ok());
+    let write = |addr| world.space.write(addr, &[1], &mut only()).error();
+    assert_eq!([0x2000, 0x3000, 0x4000].map(write), [denied; 3]);
     assert_eq!(calls(&device), []);
+    // RAM behind an IOMMU passes: item 97.
+}
+
+#[test]
+fn item_058_a_denied_read_gives_the_policys_value() {
+    for (config, fill) in [(ONES, 0xff), (ZEROS, 0)] {
+        let world = World::new(config);
+        world.put(world.root, 0x2000, 0, mmio("mmio", 0x1000));
+        let mut only = AccessCx::with_attrs(MemAttrs { memory_only: true, ..MemAttrs::default() });
+        let mut bytes = [0x5a; 9];
+        let outcome = world.space.read(0x2000, &mut bytes, &mut only);
+        assert_eq!((bytes, outcome.done), ([fill; 9], 0));
+        let (value, _) = world.space.view().dispatch_read(0x2000, AccessSize::B4, Row::Cpu, &mut only);
+        assert_eq!(value, u64::from_le_bytes([fill; 8]) & 0xffff_ffff);
+    }
 }
 
 /// Writes to the address that it is told when it is written to.
@@ -399,7 +455,9 @@ impl MmioDevice for Poker {
 #[test]
 fn item_106_a_device_is_not_entered_twice_by_one_access() {
     let world = World::new(ZEROS);
-    let poker = |careless| Device::new(Poker { space: world.space.clone(), outcome: None, careless });
+    let domain = BusDomain::new();
+    let poker =
+        |careless| Device::master(Poker { space: world.space.clone(), outcome: None, careless }, &domain);
     let (a, b, c) = (poker(false), poker(false), poker(true));
     for (at, device) in [(0x10, &a), (0x20, &b), (0x30, &c)] {
         world.put(world.root, at, 0, RegionSpec::mmio("poker", 4, device.clone(), ANY));
@@ -413,7 +471,7 @@ fn item_106_a_device_is_not_entered_twice_by_one_access() {
     outcome(&b);
     // A to B to A: the value's low byte is where the next write goes.
     let aba = Poker2 { space: world.space.clone() };
-    let aba = Device::new(aba);
+    let aba = Device::master(aba, &domain);
     world.put(world.root, 0x40, 0, RegionSpec::mmio("aba", 4, aba, ANY));
     assert!(world.write(0x10, &[0x40, 0, 0, 0]));
     assert!(outcome(&a).error() == Some(TxError::Device(9)));

@@ -4,6 +4,8 @@ extern crate marquetry_memory as memory;
 
 mod common;
 
+mod bus_masters;
+mod concurrency;
 mod construction;
 mod dispatch;
 mod flatten;
@@ -11,6 +13,8 @@ mod iommu;
 mod life;
 mod model;
 mod properties;
+mod qemu72;
+mod refused;
 mod rom;
 mod text;
 mod transactions;
