@@ -166,7 +166,7 @@ impl<T: MmioDevice> Device<T> {
         let domain = self.domain.as_ref().and_then(|domain| domain.enter(me));
         let mut state = lock(&self.state);
         self.inside.store(me, Ordering::Relaxed);
-        let inside = Inside(&self.inside);
+        let inside = (Inside(&self.inside), thread::Callback::enter());
         let outer = cx.set_leaf(self.domain.is_none());
         let result = callback(&mut state, cx);
         cx.set_leaf(outer);

@@ -16,6 +16,7 @@ use crate::call::{Call, bus_error};
 use crate::device::identity;
 use crate::iommu::{MAX_CHAIN, ask};
 use crate::view::{CallTarget, HostSlice, TranslateTarget};
+use crate::write_queue::QueuedWrite;
 use crate::{
     Access, AccessCx, Cutting, DenyReason, Endian, FlatRange, FlatView, RejectReason, Row, Target, TxError,
     TxOutcome,
@@ -113,7 +114,9 @@ impl FlatView {
             Target::Host(slice) if range.range.last() - addr >= size.bytes() - 1 => {
                 Whole::Host(slice, slice.offset + inside)
             }
-            Target::Call(target) if target.takes_whole(addr, target.offset + inside, size) => {
+            Target::Call(target)
+                if self.extras.is_empty() && target.takes_whole(addr, target.offset + inside, size) =>
+            {
                 Whole::Call(target, target.offset + inside)
             }
             Target::Host(_)
@@ -377,6 +380,10 @@ impl Step<'_> {
         if let Err(reason) = call.rules.check(offset, size, part.is_write()) {
             return self.fail(&mut part, len, TxError::Rejected(reason), outcome);
         }
+        if !self.view.extras.is_empty() && self.beside(target, offset, &part, cx) {
+            outcome.succeeded(len);
+            return len;
+        }
         let call = Call { leaf: &target.leaf, call, offset, last, fill: self.view.info.fill(), qemu72 };
         let result = call.dispatch(&mut part, cx);
         if let Some((_, error)) = result.first_error {
@@ -384,6 +391,43 @@ impl Step<'_> {
         }
         outcome.append(&result, self.at);
         len
+    }
+
+    /// What an access to a device does besides or instead of calling it: whether it is done with.
+    fn beside(&self, target: &CallTarget, offset: u64, data: &Data<'_>, cx: &AccessCx) -> bool {
+        let (extras, info) = (&self.view.extras, &self.view.info);
+        let flush = || {
+            if extras.flushes(self.at) {
+                info.queue.flush(cx.depth() == 0);
+            }
+        };
+        let Data::Write(bytes) = data else {
+            flush();
+            return false;
+        };
+        let size = AccessSize::from_bytes(data.len()).unwrap_or(AccessSize::B1);
+        if let Some(event) = extras.event(self.at, target.leaf.id(), size, Endian::Little.value(bytes)) {
+            flush();
+            event.signal();
+            return true;
+        }
+        let queued = info.queue.is_on() && cx.is_plain() && cx.depth() == 0;
+        if !queued || !extras.coalesces(self.at, data.len()) {
+            flush();
+            return false;
+        }
+        let mut held = [0; 8];
+        held[..bytes.len()].copy_from_slice(bytes);
+        let target = CallTarget { offset, ..target.clone() };
+        let info = Arc::clone(info);
+        info.queue.push(QueuedWrite {
+            target,
+            bytes: held,
+            len: bytes.len(),
+            attrs: cx.attrs(),
+            info: Arc::clone(&info),
+        });
+        true
     }
 
     /// Passes the access on to where an IOMMU sends it.

@@ -2,7 +2,7 @@
 
 use base::AddrRange;
 
-use crate::{RegionId, Veto};
+use crate::{IoEvent, RegionId, Veto};
 
 /// Why an edit of the graph was refused. The graph is as it was before the call.
 #[derive(Debug, thiserror::Error)]
@@ -87,10 +87,27 @@ pub enum MapError {
         /// What the operation needs.
         wanted: &'static str,
     },
+    /// An equal I/O event is there.
+    #[error("region {region} has {event:?} already")]
+    DuplicateIoEvent {
+        /// The region.
+        region: RegionId,
+        /// The event.
+        event: IoEvent,
+    },
+    /// An I/O event is taken away by all that it consists of.
+    #[error("region {region} has no {event:?}")]
+    NoIoEvent {
+        /// The region.
+        region: RegionId,
+        /// The event.
+        event: IoEvent,
+    },
     /// The number of regions is bounded.
     #[error("the map holds {0} regions, which is the limit")]
     TooManyRegions(usize),
-    /// A listener tried to edit the graph, or an operation that publishes was called inside a transaction.
+    /// A listener tried to edit the graph, an operation that publishes was called inside a transaction, or something
+    /// that an edit would take away is in use.
     #[error("not while {0}")]
     Busy(&'static str),
     /// The host has no memory for the block, or no room for its guards.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 
 use base::AddrRange;
 
+use crate::extras::NodeExtras;
 use crate::region::{Leaf, RegionId};
 use crate::space::{SpaceId, SpaceInner};
 use crate::{MapError, Placement, Transparency};
@@ -47,6 +48,8 @@ pub(crate) struct Node {
     /// Of a ROM device: reads are direct.
     pub romd: bool,
     pub transparent: Transparency,
+    /// I/O events and coalesced ranges, if there are any.
+    pub extras: Option<Arc<NodeExtras>>,
 }
 
 impl Node {
@@ -103,6 +106,8 @@ pub(crate) struct Graph {
     ram_ids: BTreeSet<Arc<str>>,
     pub spaces: Vec<SpaceEntry>,
     pub next_space: u32,
+    /// Regions that have I/O events or coalesced ranges, and some that no longer do.
+    pub with_extras: BTreeSet<RegionId>,
 }
 
 impl Graph {

@@ -24,9 +24,11 @@ mod device;
 mod dispatch;
 mod dma;
 mod error;
+mod extras;
 mod graph;
 #[expect(unsafe_code, reason = "the only place that touches guest memory through host pointers")]
 mod host;
+mod ioevent;
 mod iommu;
 mod iotlb;
 mod listen;
@@ -48,6 +50,7 @@ mod thread;
 mod txn;
 mod view;
 mod walk;
+mod write_queue;
 
 pub use access::{
     AccessCx, DebugReach, DenyReason, MemAttrs, OnError, RejectReason, Row, TxError, TxErrorSet, TxOutcome,
@@ -58,7 +61,9 @@ pub use delta::MapDelta;
 pub use device::{BusDomain, BusError, Device, DeviceGuard, MmioDevice, MmioHandler};
 pub use dma::{DmaMapping, DmaSegment, MapDmaError};
 pub use error::{CommitError, MapError};
+pub use extras::{Appearance, PlacedIoEvent};
 pub use host::HostPtr;
+pub use ioevent::{IoEvent, IoEventSink};
 pub use iommu::{Access, FaultRecord, Iommu, IommuCtx, IommuFault, IotlbEntry};
 pub use iotlb::{Iotlb, IotlbStats};
 pub use listen::{ListenerId, MapListener, Veto};

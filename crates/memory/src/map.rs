@@ -4,11 +4,13 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use base::AddrRange;
 
+use crate::extras::extras_in;
 use crate::graph::{Graph, Node, NodeKind, SpaceEntry, check_depth};
 use crate::region::{Backing, Leaf, SpecKind};
 use crate::render::render;
 use crate::space::{SpaceInfo, SpaceInner};
 use crate::txn::Pending;
+use crate::write_queue::WriteQueue;
 use crate::{
     AddressSpace, CodeWrites, CommitError, CommitReport, FlatView, Iommu, MapError, MapTxn, RamBlock,
     RegionId, RegionSpec, SpaceConfig, SpaceId, Transparency, lock, thread,
@@ -28,6 +30,7 @@ pub(crate) struct Shared {
     /// Notified when the writer becomes free.
     writer_free: Condvar,
     code_writes: Arc<CodeWrites>,
+    pub queue: Arc<WriteQueue>,
 }
 
 impl Shared {
@@ -68,8 +71,8 @@ impl MemoryMap {
     /// An empty map.
     #[must_use]
     pub fn new() -> Self {
-        let (state, code_writes) = (Mutex::default(), Arc::default());
-        Self(Arc::new(Shared { state, writer_free: Condvar::new(), code_writes }))
+        let (state, code_writes, queue) = (Mutex::default(), Arc::default(), Arc::default());
+        Self(Arc::new(Shared { state, writer_free: Condvar::new(), code_writes, queue }))
     }
 
     /// Adds a region. It is not attached to anything, so nothing shows it yet.
@@ -100,6 +103,7 @@ impl MemoryMap {
             unmergeable: false,
             romd,
             transparent: Transparency::None,
+            extras: None,
         };
         state.graph.insert(id, node);
         Ok(id)
@@ -184,8 +188,12 @@ impl MemoryMap {
         let ranges = render(graph, root, AddrRange::ALL)?;
         let id = SpaceId(graph.next_space);
         graph.next_space += 1;
-        let info = Arc::new(SpaceInfo::new(name, config));
-        let space = Arc::new(SpaceInner::new(id, FlatView::new(info, 1, ranges)));
+        let info = Arc::new(SpaceInfo::new(name, config, Arc::clone(&self.0.queue)));
+        let mut view = FlatView::new(info, 1, ranges);
+        if !graph.with_extras.is_empty() {
+            view.extras = Arc::new(extras_in(graph, &view, std::iter::once(AddrRange::ALL)));
+        }
+        let space = Arc::new(SpaceInner::new(id, view));
         graph.spaces.retain(|entry| entry.space.strong_count() != 0);
         graph.spaces.push(SpaceEntry { id, root, space: Arc::downgrade(&space) });
         drop(state);
@@ -194,9 +202,14 @@ impl MemoryMap {
     }
 
     /// Opens a transaction. Waits while another thread has one open; on the same thread it is part of that one.
+    ///
+    /// Writes that wait in the queue are delivered before, unless this thread is inside of a device's callback.
     #[must_use]
     pub fn txn(&self) -> MapTxn {
         let me = thread::token();
+        if !thread::in_callback() && lock(&self.0.state).owner != me {
+            self.0.queue.flush(true);
+        }
         let mut state = lock(&self.0.state);
         while state.owner != 0 && state.owner != me {
             state = self.0.writer_free.wait(state).unwrap_or_else(PoisonError::into_inner);

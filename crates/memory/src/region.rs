@@ -253,6 +253,11 @@ impl Leaf {
         matches!(self.backing, Backing::Ram(_))
     }
 
+    /// Whether a device may be called.
+    pub(crate) fn has_callbacks(&self) -> bool {
+        matches!(self.backing, Backing::RomDevice(..) | Backing::Mmio(_))
+    }
+
     pub(crate) fn priority(&self) -> i32 {
         self.priority.load(Ordering::Relaxed)
     }

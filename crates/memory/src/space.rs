@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use base::AddrRange;
 
 use crate::bounce::BouncePool;
+use crate::write_queue::WriteQueue;
 use crate::{AccessCx, FlatView, ListenerId, MapListener, Rejection, Row, TxError, TxOutcome, lock};
 
 /// Identity of an address space in its map.
@@ -118,16 +119,19 @@ pub(crate) struct SpaceInfo {
     counts: [AtomicU64; 7],
     pub last_rejection: Mutex<Option<Rejection>>,
     pub bounce: Arc<BouncePool>,
+    /// Of the map.
+    pub queue: Arc<WriteQueue>,
 }
 
 impl SpaceInfo {
-    pub fn new(name: &str, config: SpaceConfig) -> Self {
+    pub fn new(name: &str, config: SpaceConfig, queue: Arc<WriteQueue>) -> Self {
         Self {
             name: name.into(),
             config,
             counts: Default::default(),
             last_rejection: Mutex::default(),
             bounce: Arc::new(BouncePool::new(config.bounce_bytes)),
+            queue,
         }
     }
 

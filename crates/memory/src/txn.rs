@@ -38,6 +38,8 @@ pub(crate) struct Pending {
     removed: Vec<RegionId>,
     /// Where edits can be seen, by index of the space.
     windows: Vec<(usize, AddrRange)>,
+    /// I/O events or coalesced ranges were edited.
+    pub extras_edited: bool,
 }
 
 /// What a commit changed, by space. Empty for an inner transaction and when no space sees a change.
@@ -79,6 +81,10 @@ impl MapTxn {
         Self { map, marks, refused, ended: false, not_send: PhantomData }
     }
 
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.map
+    }
+
     /// Whether this transaction is the one whose commit takes effect.
     pub(crate) fn is_outermost(&self) -> bool {
         !self.refused && lock(&self.map.state).pending.opened.len() == 1
@@ -92,7 +98,7 @@ impl MapTxn {
     }
 
     /// Locks the graph for an edit.
-    fn edit(&self) -> Result<MutexGuard<'_, State>, MapError> {
+    pub(crate) fn edit(&self) -> Result<MutexGuard<'_, State>, MapError> {
         if self.refused { Err(MapError::Busy("a commit is under way")) } else { Ok(lock(&self.map.state)) }
     }
 
@@ -322,7 +328,10 @@ impl MapTxn {
             return Ok(CommitReport::default());
         }
         state.pending.committing = true;
-        let rendered = state.render_changes();
+        let rendered = state.render_changes().map(|mut changes| {
+            state.place_extras(&mut changes);
+            changes
+        });
         drop(state);
         let mut commit = Commit { map: &self.map, published: false };
         let changes = rendered?;
@@ -351,6 +360,7 @@ impl Drop for MapTxn {
             state.roll_back((0, 0));
             state.pending.saved.clear();
             state.pending.windows.clear();
+            state.pending.extras_edited = false;
             self.map.release(&mut state);
         }
     }
@@ -376,6 +386,8 @@ impl Drop for Commit<'_> {
         }
         graph.spaces.retain(|entry| entry.space.strong_count() != 0);
         pending.windows.clear();
+        pending.extras_edited = false;
+        graph.tidy_extras();
         pending.committing = false;
         self.map.release(&mut state);
         drop(state);
@@ -385,7 +397,7 @@ impl Drop for Commit<'_> {
 }
 
 /// A space and what changes in it.
-type Change = (Arc<SpaceInner>, MapDelta);
+pub(crate) type Change = (Arc<SpaceInner>, MapDelta);
 
 fn prepare(changes: &[Change]) -> Result<(), CommitError> {
     for (space, delta) in changes {
@@ -399,7 +411,7 @@ fn prepare(changes: &[Change]) -> Result<(), CommitError> {
 
 impl State {
     /// Saves what a node is, unless the innermost transaction has saved it already.
-    fn save(&mut self, id: RegionId) -> Result<(), MapError> {
+    pub(crate) fn save(&mut self, id: RegionId) -> Result<(), MapError> {
         let pending = &mut self.pending;
         let opened = pending.opened.last().copied().unwrap_or(0);
         let known = pending.saved.get(&id).copied().filter(|place| *place >= opened);

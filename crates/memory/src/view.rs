@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use base::{AddrRange, PAGE_SHIFT};
 
+use crate::extras::Extras;
 use crate::region::{Backing, Callback};
 use crate::space::SpaceInfo;
 use crate::{Iommu, Leaf, RamBlock, SpaceKind};
@@ -299,6 +300,8 @@ impl Chunk {
 pub struct FlatView {
     pub(crate) info: Arc<SpaceInfo>,
     generation: u64,
+    /// I/O events and coalesced ranges.
+    pub(crate) extras: Arc<Extras>,
     /// Last address of each chunk.
     lasts: Vec<u64>,
     chunks: Vec<Arc<Chunk>>,
@@ -328,7 +331,8 @@ impl FlatView {
             SpaceKind::Port => PORT_HINT_SHIFT,
         };
         let hints = Box::new([const { AtomicU32::new(0) }; HINTS]);
-        Self { info, generation, lasts, chunks, hint_shift, hints }
+        let extras = Arc::default();
+        Self { info, generation, extras, lasts, chunks, hint_shift, hints }
     }
 
     /// Number of the view in its space: a later one has a greater number.

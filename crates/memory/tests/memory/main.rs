@@ -8,6 +8,7 @@ mod bus_masters;
 mod concurrency;
 mod construction;
 mod dispatch;
+mod extras;
 mod flatten;
 mod iommu;
 mod life;
