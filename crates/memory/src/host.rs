@@ -7,8 +7,13 @@
 use std::io;
 
 use base::AccessSize;
-use memmap2::{MmapOptions, MmapRaw};
+#[cfg(not(miri))]
+use memmap2::{MmapOptions, MmapRaw as Mapping};
+#[cfg(not(miri))]
 use rustix::mm::{MprotectFlags, mprotect};
+
+#[cfg(miri)]
+use crate::host_alloc::Allocation as Mapping;
 
 const KIB: u64 = 1 << 10;
 const GIB: u64 = 1 << 30;
@@ -44,7 +49,7 @@ impl HostPtr {
 pub(crate) struct HostMemory {
     /// The whole mapping, guards included. Invariant: `front + len` bytes at least, the `len` bytes from `front`
     /// on readable and writable for as long as this lives.
-    map: MmapRaw,
+    map: Mapping,
     front: usize,
     len: u64,
 }
@@ -65,17 +70,25 @@ impl HostMemory {
         Err(last)
     }
 
+    #[cfg(not(miri))]
     fn guarded(len: u64, front: u64, back: u64) -> io::Result<Self> {
         let whole = front.checked_add(len).and_then(|sum| sum.checked_add(back));
         let whole = whole.and_then(|whole| usize::try_from(whole).ok()).ok_or(io::ErrorKind::OutOfMemory)?;
-        let map = MmapRaw::from(MmapOptions::new().len(whole).no_reserve_swap().map_anon()?);
+        let map = Mapping::from(MmapOptions::new().len(whole).no_reserve_swap().map_anon()?);
         let memory = Self { map, front: front as usize, len };
         memory.protect(0, front)?;
         memory.protect(front + len, back)?;
         Ok(memory)
     }
 
+    /// Without guards.
+    #[cfg(miri)]
+    fn guarded(len: u64, _front: u64, _back: u64) -> io::Result<Self> {
+        Ok(Self { map: Mapping::new(len as usize), front: 0, len })
+    }
+
     /// Takes every right to `len` bytes of the mapping away.
+    #[cfg(not(miri))]
     fn protect(&self, from: u64, len: u64) -> io::Result<()> {
         let start = self.map.as_mut_ptr().wrapping_add(from as usize);
         // SAFETY: the range lies inside the mapping that `self.map` owns, and nothing has been given out yet.
@@ -164,6 +177,7 @@ mod tests {
         assert!(!memory.store(0x2000, AccessSize::B1, 0) && !memory.store(u64::MAX, AccessSize::B8, 0));
     }
 
+    #[cfg(not(miri))]
     #[test]
     fn the_guards_are_mapped_without_rights() {
         let memory = HostMemory::new(0x1000).unwrap();

@@ -28,6 +28,8 @@ mod extras;
 mod graph;
 #[expect(unsafe_code, reason = "the only place that touches guest memory through host pointers")]
 mod host;
+#[cfg(any(test, miri))]
+mod host_alloc;
 mod ioevent;
 mod iommu;
 mod iotlb;

@@ -14,6 +14,14 @@ pub enum Endian {
 }
 
 impl Endian {
+    /// The value whose bytes in this order are those of a little-endian one, or the other way round.
+    pub(crate) const fn of_little(self, value: u64, size: AccessSize) -> u64 {
+        match self {
+            Self::Little => value & size.mask(),
+            Self::Big => value.swap_bytes() >> (64 - size.bits()),
+        }
+    }
+
     /// The value of up to eight bytes in memory order.
     pub(crate) fn value(self, bytes: &[u8]) -> u64 {
         let join = |value: u64, byte: &u8| value << 8 | u64::from(*byte);

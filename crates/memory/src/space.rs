@@ -4,11 +4,11 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use base::AddrRange;
+use base::{AccessSize, AddrRange};
 
 use crate::bounce::BouncePool;
 use crate::write_queue::WriteQueue;
-use crate::{AccessCx, FlatView, ListenerId, MapListener, Rejection, Row, TxError, TxOutcome, lock};
+use crate::{AccessCx, Endian, FlatView, ListenerId, MapListener, Rejection, Row, TxError, TxOutcome, lock};
 
 /// Identity of an address space in its map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -273,6 +273,24 @@ impl AddressSpace {
     /// Writes bytes as a bus master does, through one view from start to end.
     pub fn write(&self, addr: u64, bytes: &[u8], cx: &mut AccessCx) -> TxOutcome {
         self.view().write_bytes(addr, bytes, Row::ByteCopy, cx)
+    }
+
+    /// Loads a value in one dispatch of its width: what the region does not take so is rejected.
+    pub fn load(&self, addr: u64, size: AccessSize, order: Endian, cx: &mut AccessCx) -> (u64, TxOutcome) {
+        let (value, outcome) = self.view().dispatch_read(addr, size, Row::Typed, cx);
+        (order.of_little(value, size), outcome)
+    }
+
+    /// Stores the low bytes of a value in one dispatch of that width, see [`AddressSpace::load`].
+    pub fn store(
+        &self,
+        addr: u64,
+        size: AccessSize,
+        value: u64,
+        order: Endian,
+        cx: &mut AccessCx,
+    ) -> TxOutcome {
+        self.view().dispatch_write(addr, size, order.of_little(value, size), Row::Typed, cx)
     }
 
     /// Writes `len` bytes of one value as a bus master does.

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use base::AccessSize;
 use memory::{
-    Access, AccessCx, CacheError, DebugReach, DenyReason, MapDmaError, MemAttrs, RegionSpec, RejectReason,
-    SpaceSet, TxError,
+    Access, AccessCx, CacheError, DebugReach, DenyReason, Endian, MapDmaError, MemAttrs, RegionSpec,
+    RejectReason, SpaceSet, TxError,
 };
 
 use crate::common::*;
@@ -354,11 +354,31 @@ fn a_probe_says_what_an_access_would_meet() {
     assert_eq!((calls(&device), world.space.rejections()), (vec![], memory::Rejections::default()));
 }
 
+#[test]
+fn typed_accesses_are_one_dispatch_in_either_order() {
+    let (world, _, device) = mapped(ONES);
+    for (size, little, big) in [
+        (AccessSize::B1, 0x14, 0x14),
+        (AccessSize::B2, 0x1514, 0x1415),
+        (AccessSize::B4, 0x1716_1514, 0x1415_1617),
+    ] {
+        let load = |order| world.space.load(0x3004, size, order, &mut cx()).0;
+        assert_eq!((load(Endian::Little), load(Endian::Big)), (little, big));
+        assert!(world.space.store(0x10, size, big, Endian::Big, &mut cx()).is_ok());
+        let (value, outcome) = world.space.load(0x10, size, Endian::Little, &mut cx());
+        assert_eq!((value, outcome.is_ok()), (little, true));
+    }
+    assert_eq!(calls(&device).len(), 6);
+    let (value, outcome) = world.space.load(0x3002, AccessSize::B4, Endian::Big, &mut cx());
+    assert_eq!((value, outcome.error()), (0xffff_ffff, Some(TxError::Rejected(RejectReason::Unaligned))));
+}
+
 /// Every source of the crate that touches guest memory, with what would make a reference to it.
 #[test]
 fn item_096_no_reference_to_guest_memory_is_made() {
     let sources = [
         ("host.rs", include_str!("../../src/host.rs")),
+        ("host_alloc.rs", include_str!("../../src/host_alloc.rs")),
         ("ram.rs", include_str!("../../src/ram.rs")),
         ("bounce.rs", include_str!("../../src/bounce.rs")),
         ("dma.rs", include_str!("../../src/dma.rs")),
@@ -371,7 +391,7 @@ fn item_096_no_reference_to_guest_memory_is_made() {
         "&*host",
         "&mut *",
         "as_slice",
-        "MmapMut",
+        "as_bytes",
         "-> &[u8]",
         "-> &mut [u8]",
     ];

@@ -46,8 +46,7 @@ impl Subscriber for Lines {
 fn lines(run: impl FnOnce()) -> Vec<String> {
     let lines = Lines::default();
     tracing::subscriber::with_default(lines.clone(), run);
-    let lines = std::mem::take(&mut *lines.0.lock().unwrap());
-    lines
+    std::mem::take(&mut *lines.0.lock().unwrap())
 }
 
 #[test]
