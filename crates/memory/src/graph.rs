@@ -1,13 +1,15 @@
 //! The graph of regions: an arena of nodes, and the checks that keep it a bounded, acyclic graph.
 //!
 //! Invariants: child and alias edges together have no cycle; no path is longer than [`MAX_DEPTH`]; a node has at
-//! most one parent; children are in the order of visiting; exclusive siblings do not overlap.
+//! most one parent, whose list of children has what the node itself says of its place; exclusive siblings do not
+//! overlap.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Weak};
 
 use base::AddrRange;
 
+use crate::children::{ChildSlot, Children};
 use crate::extras::NodeExtras;
 use crate::region::{Leaf, RegionId};
 use crate::space::{SpaceId, SpaceInner};
@@ -40,7 +42,8 @@ pub(crate) struct Node {
     pub at: u64,
     pub priority: i32,
     pub exclusive: bool,
-    pub children: Vec<ChildSlot>,
+    /// Number of its attaching, see [`ChildSlot::turn`].
+    pub turn: u64,
     pub enabled: bool,
     pub readonly: bool,
     pub nonvolatile: bool,
@@ -67,24 +70,22 @@ impl Node {
     }
 
     /// The bytes that a node of this size takes in its parent, cut at 2^64.
-    fn extent(at: u64, last: u64) -> AddrRange {
+    pub fn extent(at: u64, last: u64) -> AddrRange {
         AddrRange::new(at, at.saturating_add(last)).expect("the end was cut, not wrapped")
     }
-}
 
-/// A child as its parent lists it: enough to pass it by without looking at its node.
-#[derive(Clone, Copy)]
-pub(crate) struct ChildSlot {
-    pub id: RegionId,
-    /// Its bytes, as offsets in the parent, cut at 2^64.
-    pub extent: AddrRange,
-    pub priority: i32,
-    pub exclusive: bool,
+    /// How its parent lists it.
+    fn slot(&self, id: RegionId) -> ChildSlot {
+        let extent = Self::extent(self.at, self.last);
+        ChildSlot { id, extent, priority: self.priority, exclusive: self.exclusive, turn: self.turn }
+    }
 }
 
 struct Slot {
     serial: u32,
     node: Option<Node>,
+    /// Beside the node, so that a copy of the node is small.
+    children: Children,
 }
 
 /// A space and the node that it shows.
@@ -108,6 +109,7 @@ pub(crate) struct Graph {
     pub next_space: u32,
     /// Regions that have I/O events or coalesced ranges, and some that no longer do.
     pub with_extras: BTreeSet<RegionId>,
+    next_turn: u64,
 }
 
 impl Graph {
@@ -123,6 +125,12 @@ impl Graph {
     pub fn node_mut(&mut self, id: RegionId) -> Result<&mut Node, MapError> {
         let slot = self.slots.get_mut(id.index as usize).filter(|slot| slot.serial == id.serial);
         slot.and_then(|slot| slot.node.as_mut()).ok_or(MapError::NoRegion(id))
+    }
+
+    /// The children of a region.
+    pub fn children(&self, id: RegionId) -> Result<&Children, MapError> {
+        let slot = self.slots.get(id.index as usize).filter(|slot| slot.serial == id.serial);
+        slot.map(|slot| &slot.children).ok_or(MapError::NoRegion(id))
     }
 
     /// Every region, in no promised order.
@@ -143,7 +151,7 @@ impl Graph {
             None => {
                 let index =
                     u32::try_from(self.slots.len()).map_err(|_| MapError::TooManyRegions(MAX_REGIONS))?;
-                self.slots.push(Slot { serial: 0, node: None });
+                self.slots.push(Slot { serial: 0, node: None, children: Children::default() });
                 self.free.push(index);
                 index
             }
@@ -182,10 +190,29 @@ impl Graph {
         slot.node.take()
     }
 
-    /// Puts back what a node was.
+    /// Puts back what a node was, its place among its siblings included.
     pub fn restore(&mut self, id: RegionId, node: Node) {
+        self.unlist(id);
         node.show_priority();
         self.slots[id.index as usize].node = Some(node);
+        self.list(id);
+    }
+
+    /// Enters a node into the list of its parent, if it has one.
+    fn list(&mut self, id: RegionId) {
+        let Some((parent, slot)) = self.get(id).and_then(|node| Some((node.parent?, node.slot(id)))) else {
+            return;
+        };
+        self.slots[parent.index as usize].children.insert(slot);
+    }
+
+    /// Takes a node out of the list of its parent, if it has one.
+    fn unlist(&mut self, id: RegionId) {
+        let Some((parent, slot)) = self.get(id).and_then(|node| Some((node.parent?, node.slot(id)))) else {
+            return;
+        };
+        let listed = self.slots[parent.index as usize].children.remove(&slot);
+        debug_assert!(listed, "the list has what the node says");
     }
 
     /// Makes the id of a node that was taken out invalid for ever.
@@ -218,7 +245,7 @@ impl Graph {
     fn below(&self, id: RegionId) -> Vec<RegionId> {
         match self.get(id) {
             Some(Node { kind: NodeKind::Alias { target, .. }, .. }) => vec![*target],
-            Some(node) => node.children.iter().map(|child| child.id).collect(),
+            Some(_) => self.children(id).into_iter().flat_map(Children::iter).map(|child| child.id).collect(),
             None => Vec::new(),
         }
     }
@@ -275,14 +302,12 @@ impl Graph {
         extent: AddrRange,
         itself: RegionId,
     ) -> Result<(), MapError> {
-        let siblings =
-            self.node(parent)?.children.iter().filter(|child| child.exclusive && child.id != itself);
-        for sibling in siblings {
-            if let Some(range) = sibling.extent.intersection(extent) {
-                return Err(MapError::Overlaps { with: sibling.id, range });
-            }
+        let mut siblings = self.children(parent)?.reaching(extent);
+        let other = siblings.find(|child| child.exclusive && child.id != itself);
+        match other.and_then(|other| Some((other.id, other.extent.intersection(extent)?))) {
+            Some((with, range)) => Err(MapError::Overlaps { with, range }),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Checks whether `child` may be attached.
@@ -319,34 +344,30 @@ impl Graph {
             Placement::Exclusive => (0, true),
             Placement::Overlap { priority } => (priority, false),
         };
+        let turn = self.next_turn;
         let node = self.node_mut(child)?;
         (node.parent, node.at, node.priority, node.exclusive) = (Some(parent), at, priority, exclusive);
+        node.turn = turn;
         node.show_priority();
-        let slot = ChildSlot { id: child, extent: Node::extent(at, node.last), priority, exclusive };
-        let children = &mut self.node_mut(parent)?.children;
-        let place = children.partition_point(|sibling| sibling.priority > priority);
-        children.insert(place, slot);
+        self.next_turn += 1;
+        self.list(child);
         Ok(())
     }
 
     /// Takes a child out of its parent's list.
     pub fn detach(&mut self, child: RegionId) -> Result<(), MapError> {
-        let parent = self.node_mut(child)?.parent.take().ok_or(MapError::NotAttached(child))?;
-        self.node_mut(parent)?.children.retain(|slot| slot.id != child);
+        self.node(child)?.parent.ok_or(MapError::NotAttached(child))?;
+        self.unlist(child);
+        self.node_mut(child)?.parent = None;
         Ok(())
     }
 
     /// Gives a node a size; its parent's list follows.
     pub fn resize(&mut self, id: RegionId, last: u64) -> Result<(), MapError> {
-        let node = self.node_mut(id)?;
-        node.last = last;
-        let extent = Node::extent(node.at, last);
-        if let Some(parent) = node.parent {
-            let slots = &mut self.node_mut(parent)?.children;
-            if let Some(slot) = slots.iter_mut().find(|slot| slot.id == id) {
-                slot.extent = extent;
-            }
-        }
+        self.node(id)?;
+        self.unlist(id);
+        self.node_mut(id)?.last = last;
+        self.list(id);
         Ok(())
     }
 

@@ -18,6 +18,7 @@
 mod access;
 mod bounce;
 mod call;
+mod children;
 mod code_writes;
 mod delta;
 mod device;

@@ -96,7 +96,7 @@ impl MemoryMap {
             at: 0,
             priority: 0,
             exclusive: false,
-            children: Vec::new(),
+            turn: 0,
             enabled: true,
             readonly,
             nonvolatile: false,

@@ -77,20 +77,23 @@ impl<'g> Painter<'g> {
             walk.base -= i128::from(offset);
             return self.paint(target, walk);
         }
-        self.paint_children(node, walk)?;
+        self.paint_children(id, walk)?;
         match &node.kind {
             NodeKind::Leaf(leaf) => self.fill(leaf, node, walk),
             NodeKind::Container | NodeKind::Alias { .. } => Ok(()),
         }
     }
 
-    fn paint_children(&mut self, node: &'g Node, walk: Walk) -> Result<(), CommitError> {
-        for child in &node.children {
-            let first = walk.base + i128::from(child.extent.first());
-            let last = walk.base + i128::from(child.extent.last());
-            if first <= i128::from(walk.clip.last()) && i128::from(walk.clip.first()) <= last {
-                self.paint(child.id, Walk { base: first, ..walk })?;
-            }
+    fn paint_children(&mut self, id: RegionId, walk: Walk) -> Result<(), CommitError> {
+        let Some(children) = self.graph.children(id).ok().filter(|children| !children.is_empty()) else {
+            return Ok(());
+        };
+        let offset = |addr: u64| u64::try_from(i128::from(addr) - walk.base).ok();
+        let seen = offset(walk.clip.first()).zip(offset(walk.clip.last()));
+        let seen = seen.and_then(|(first, last)| AddrRange::new(first, last));
+        for child in children.visited(seen.expect("the clip lies inside the node")) {
+            let base = walk.base + i128::from(child.extent.first());
+            self.paint(child.id, Walk { base, ..walk })?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt::{self, Write};
 
+use crate::children::Children;
 use crate::graph::{Graph, Node, NodeKind};
 use crate::region::Backing;
 use crate::{FlatRange, FlatView, Leaf, MemoryMap, RegionId, Target, lock};
@@ -95,7 +96,7 @@ impl Tree<'_> {
             }
         }
         writeln!(self.text, "{}", if node.enabled { "" } else { " [disabled]" })?;
-        let mut children = node.children.clone();
+        let mut children = self.graph.children(id).map_or_else(|_| Vec::new(), Children::ordered);
         children.sort_by_key(|child| (child.extent.first(), std::cmp::Reverse(child.priority)));
         for child in children {
             self.node(child.id, base + i128::from(child.extent.first()), level + 1)?;

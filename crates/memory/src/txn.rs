@@ -118,7 +118,6 @@ impl MapTxn {
     ) -> Result<(), MapError> {
         let mut state = self.edit()?;
         state.graph.check_attach(parent, at, child, how)?;
-        state.save(parent)?;
         state.save(child)?;
         state.graph.attach(parent, at, child, how)?;
         state.see(child);
@@ -131,8 +130,7 @@ impl MapTxn {
     /// No such region, or it is not attached.
     pub fn detach(&mut self, child: RegionId) -> Result<(), MapError> {
         let mut state = self.edit()?;
-        let parent = state.graph.node(child)?.parent.ok_or(MapError::NotAttached(child))?;
-        state.save(parent)?;
+        state.graph.node(child)?.parent.ok_or(MapError::NotAttached(child))?;
         state.save(child)?;
         state.see(child);
         state.graph.detach(child)
@@ -188,11 +186,7 @@ impl MapTxn {
             check_alias(offset, last)?;
         }
         if let Some(parent) = node.parent.filter(|_| node.exclusive) {
-            let extent = AddrRange::new(node.at, node.at.saturating_add(last));
-            state.graph.check_overlap(parent, extent.expect("the end was cut, not wrapped"), region)?;
-        }
-        if let Some(parent) = node.parent {
-            state.save(parent)?;
+            state.graph.check_overlap(parent, Node::extent(node.at, last), region)?;
         }
         state.save(region)?;
         state.see(region);
@@ -285,19 +279,17 @@ impl MapTxn {
     pub fn remove(&mut self, region: RegionId) -> Result<(), MapError> {
         let children: Vec<_> = {
             let state = self.edit()?;
-            state.graph.node(region)?.children.iter().map(|child| child.id).collect()
+            state.graph.children(region)?.ordered().iter().map(|child| child.id).collect()
         };
         for child in children {
             self.detach(child)?;
         }
         let mut state = self.edit()?;
         state.see(region);
-        if let Some(parent) = state.graph.node(region)?.parent {
-            state.save(parent)?;
-            state.save(region)?;
+        state.save(region)?;
+        if state.graph.node(region)?.parent.is_some() {
             state.graph.detach(region)?;
         }
-        state.save(region)?;
         // The saved copy is what an undo puts back.
         state.graph.take(region);
         state.pending.removed.push(region);
@@ -442,10 +434,8 @@ impl State {
         let node = self.graph.node(region)?;
         let parent = node.parent.ok_or(MapError::NotAttached(region))?;
         if how == Placement::Exclusive {
-            let extent = AddrRange::new(at, at.saturating_add(node.last));
-            self.graph.check_overlap(parent, extent.expect("the end was cut, not wrapped"), region)?;
+            self.graph.check_overlap(parent, Node::extent(at, node.last), region)?;
         }
-        self.save(parent)?;
         self.save(region)?;
         self.see(region);
         self.graph.detach(region)?;
