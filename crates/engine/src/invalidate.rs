@@ -1,6 +1,6 @@
 //! What code writes and map changes do to translations.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base::AddrRange;
 use memory::{FlatView, MapDelta, MapListener, RamBlock};
@@ -9,21 +9,64 @@ use crate::cache::{Piece, UnitId};
 use crate::run::Engine;
 use crate::stats::InvalidationCause;
 
-/// Map changes of one address space, on their way to a processor.
+/// More ranges than this in a mailbox become one, which holds them all.
+const MAX_POSTED: usize = 64;
+
+/// What has changed since a processor last looked.
+pub(crate) struct Posted {
+    /// Every address that was bound differently at some time, in sorted, disjoint ranges.
+    changed: Vec<AddrRange>,
+    /// The view in force.
+    view: Arc<FlatView>,
+    /// Number of changes.
+    count: u64,
+}
+
+/// Map changes of one address space, on their way to a processor. However many wait, they take little room: a
+/// processor that has not looked for long needs the last view and the addresses alone.
 #[derive(Default)]
-pub struct DeltaMailbox(Mutex<Vec<(Vec<AddrRange>, Arc<FlatView>)>>);
+pub struct DeltaMailbox(Mutex<Option<Posted>>);
 
 impl DeltaMailbox {
-    fn take(&self) -> Vec<(Vec<AddrRange>, Arc<FlatView>)> {
-        self.0.lock().map(|mut deltas| std::mem::take(&mut *deltas)).unwrap_or_default()
+    /// Empties the mailbox.
+    pub(crate) fn take(&self) -> Option<Posted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
 impl MapListener for DeltaMailbox {
     fn apply(&self, delta: &MapDelta) {
-        if let Ok(mut deltas) = self.0.lock() {
-            deltas.push((delta.changed.clone(), Arc::clone(&delta.view)));
+        let mut posted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let view = Arc::clone(&delta.view);
+        let Some(waiting) = &mut *posted else {
+            *posted = Some(Posted { changed: delta.changed.clone(), view, count: 1 });
+            return;
+        };
+        waiting.count += 1;
+        waiting.view = view;
+        add_ranges(&mut waiting.changed, &delta.changed);
+    }
+}
+
+/// Adds `more` to sorted, disjoint ranges and leaves them so.
+fn add_ranges(ranges: &mut Vec<AddrRange>, more: &[AddrRange]) {
+    if more.iter().all(|new| ranges.iter().any(|range| range.contains_range(*new))) {
+        return;
+    }
+    ranges.extend(more);
+    ranges.sort_unstable();
+    ranges.dedup_by(|next, before| {
+        let one = before.overlaps(*next) || before.touches(*next);
+        if one && let Some(both) = AddrRange::new(before.first(), before.last().max(next.last())) {
+            *before = both;
         }
+        one
+    });
+    if ranges.len() > MAX_POSTED
+        && let [first, .., last] = ranges[..]
+    {
+        ranges.clear();
+        ranges.extend(AddrRange::new(first.first(), last.last()));
     }
 }
 
@@ -31,8 +74,8 @@ impl Engine {
     /// Applies the map changes that have been published: TLB entries and windows of changed pages go, and
     /// translations in changed ranges become unreachable, not forgotten.
     pub(crate) fn apply_map_changes(&mut self) {
-        for (changed, view) in self.deltas.take() {
-            self.stats.map_changes += 1;
+        if let Some(Posted { changed, view, count }) = self.deltas.take() {
+            self.stats.map_changes += count;
             self.owner.cpu.map_applied(view, &changed);
             self.cache.pages.forget(&changed);
             self.range_changed();
@@ -119,5 +162,30 @@ impl Engine {
         if block.code_lines(page) == 0 {
             self.owner.cpu.reopen_writes(block, page);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(first: u64, last: u64) -> AddrRange {
+        AddrRange::new(first, last).unwrap()
+    }
+
+    #[test]
+    fn waiting_changes_stay_sorted_disjoint_and_few() {
+        let mut ranges = vec![range(0x10, 0x1f)];
+        add_ranges(&mut ranges, &[range(0, 7), range(0x18, 0x27)]);
+        assert_eq!(ranges, [range(0, 7), range(0x10, 0x27)]);
+        add_ranges(&mut ranges, &[range(0x12, 0x13)]);
+        add_ranges(&mut ranges, &[range(8, 0xf), range(u64::MAX, u64::MAX)]);
+        assert_eq!(ranges, [range(0, 0x27), range(u64::MAX, u64::MAX)]);
+        for n in 1..=MAX_POSTED as u64 {
+            add_ranges(&mut ranges, &[range(n << 12, n << 12)]);
+        }
+        assert!(ranges.len() <= MAX_POSTED && ranges.windows(2).all(|pair| pair[0].last() < pair[1].first()));
+        let covered = |addr| ranges.iter().any(|range| range.contains(addr));
+        assert!([0, 0x1000, (MAX_POSTED as u64) << 12, u64::MAX].into_iter().all(covered));
     }
 }

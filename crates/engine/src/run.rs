@@ -9,7 +9,7 @@ use cpu::{Activity, CodePage, Cpu, Exception, Trap, eflags, flags, leave};
 use isa::Op;
 use jit::abi::{SITE_LOOKUP, SITE_UNLINKED, status};
 use jit::{CodeArena, Compiler, Delegated, OptLevel, Owner, Site, SiteKind};
-use memory::{RamBlock, RamId};
+use memory::{ListenerId, RamBlock, RamId};
 use rustc_hash::FxHashMap as HashMap;
 
 use crate::blocks::{BlockCache, BlockId};
@@ -71,6 +71,7 @@ pub struct Engine {
     pub(crate) times: Times,
     pub(crate) mode: ModeKey,
     pub(crate) deltas: Arc<DeltaMailbox>,
+    listener: ListenerId,
     pub(crate) blocks: HashMap<RamId, Arc<RamBlock>>,
     /// Instructions whose accesses go through the helper, by block offset.
     pub(crate) slow: BTreeSet<(RamId, u64)>,
@@ -100,6 +101,13 @@ pub struct Engine {
     delegated: Arc<std::sync::atomic::AtomicU64>,
 }
 
+impl Drop for Engine {
+    /// Nothing is posted any more to a mailbox that nobody empties.
+    fn drop(&mut self) {
+        self.owner.cpu.mmu.memory().unlisten(self.listener);
+    }
+}
+
 impl Engine {
     /// An engine for `cpu` on the board `platform`.
     ///
@@ -107,7 +115,7 @@ impl Engine {
     /// What the host says to code memory.
     pub fn new(cpu: Cpu, platform: Arc<dyn Platform>, config: EngineConfig) -> std::io::Result<Self> {
         let deltas = Arc::new(DeltaMailbox::default());
-        cpu.mmu.memory().listen(10, Arc::clone(&deltas) as Arc<dyn memory::MapListener>);
+        let listener = cpu.mmu.memory().listen(10, Arc::clone(&deltas) as Arc<dyn memory::MapListener>);
         let compiler = Compiler::for_host(OptLevel::None, config.verify);
         let code = CodeArena::new(config.code_bytes, compiler.isa())?;
         let worker = match config.jit {
@@ -130,6 +138,7 @@ impl Engine {
             times: Times::default(),
             mode,
             deltas,
+            listener,
             blocks: HashMap::default(),
             slow: BTreeSet::new(),
             windowed: BTreeSet::new(),
@@ -148,6 +157,12 @@ impl Engine {
             exact: false,
             delegated,
         };
+        // What is mapped now comes as the first change; the processor has that view already, if it is not newer.
+        if engine.owner.cpu.mmu.map_changed() {
+            engine.apply_map_changes();
+        } else {
+            drop(engine.deltas.take());
+        }
         engine.range_changed();
         Ok(engine)
     }

@@ -1,4 +1,7 @@
 //! What a commit changes: the pointwise difference of two views.
+//!
+//! A listener that comes late is told the view in force as the difference from nothing, and one that leaves the
+//! difference to nothing (`MapDelta::appearing`, `MapDelta::vanishing`).
 
 use std::sync::Arc;
 
@@ -33,13 +36,48 @@ impl MapDelta {
     pub fn space_name(&self) -> &str {
         self.view.space_name()
     }
+
+    /// What was mapped at the changed addresses: the ranges of the previous view, cut to those.
+    pub fn removed(&self) -> impl Iterator<Item = FlatRange> {
+        self.changed.iter().flat_map(|changed| self.previous.ranges_in(*changed))
+    }
+
+    /// What is mapped there now: the ranges of the new view, cut to the changed addresses.
+    pub fn added(&self) -> impl Iterator<Item = FlatRange> {
+        self.changed.iter().flat_map(|changed| self.view.ranges_in(*changed))
+    }
+
+    /// The whole of `view`, as it looks to somebody who knew nothing; `None` if nothing is mapped.
+    pub(crate) fn appearing(space: SpaceId, view: Arc<FlatView>) -> Option<Self> {
+        let previous = Arc::new(view.emptied(0));
+        Self::between(space, previous, view)
+    }
+
+    /// The opposite: everything goes; `None` if nothing is mapped.
+    pub(crate) fn vanishing(space: SpaceId, view: Arc<FlatView>) -> Option<Self> {
+        let empty = Arc::new(view.emptied(view.generation()));
+        Self::between(space, view, empty)
+    }
+
+    fn between(space: SpaceId, previous: Arc<FlatView>, view: Arc<FlatView>) -> Option<Self> {
+        let mut changed = Vec::new();
+        difference(AddrRange::ALL, previous.ranges(), view.ranges(), &mut changed);
+        if changed.is_empty() { None } else { Some(Self { space, changed, view, previous }) }
+    }
 }
 
-/// Adds to `changed` the addresses in `window` that `old` and the ranges `new` bind differently.
-pub(crate) fn difference(window: AddrRange, old: &FlatView, new: &[FlatRange], changed: &mut Vec<AddrRange>) {
-    let mut olds = old.ranges_from(window.first()).peekable();
-    let mut news = new.iter().peekable();
+/// Adds to `changed` the addresses in `window` that the ranges `old` and `new`, each from the start of the window or
+/// before it on, bind differently.
+pub(crate) fn difference<'a>(
+    window: AddrRange,
+    old: impl Iterator<Item = &'a FlatRange>,
+    new: impl Iterator<Item = &'a FlatRange>,
+    changed: &mut Vec<AddrRange>,
+) {
+    let (mut olds, mut news) = (old.peekable(), new.peekable());
     let mut at = window.first();
+    while olds.next_if(|range| range.range.last() < at).is_some() {}
+    while news.next_if(|range| range.range.last() < at).is_some() {}
     loop {
         let (here, old_last) = segment(olds.peek().copied(), at, window);
         let (there, new_last) = segment(news.peek().copied(), at, window);

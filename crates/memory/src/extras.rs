@@ -155,7 +155,7 @@ impl State {
     }
 
     fn place_in(&self, changes: &mut Vec<Change>, windows: &[(usize, AddrRange)], edited: bool) {
-        for (index, entry) in self.graph.spaces.iter().enumerate() {
+        for (index, entry) in self.graph.spaces().iter().enumerate() {
             let mut here = windows.iter().filter(|(space, _)| *space == index).map(|(_, window)| *window);
             let changed = changes.iter_mut().find(|(space, _)| space.id == entry.id);
             match (changed, entry.space.upgrade()) {
@@ -169,7 +169,8 @@ impl State {
                     let previous = space.view();
                     let extras = extras_in(&self.graph, &previous, here.map(|(_, window)| *window));
                     if !extras.shows_the_same(&previous.extras) {
-                        let mut view = previous.patched(&[], previous.generation() + 1);
+                        let (info, table) = (Arc::clone(&previous.info), Arc::clone(previous.table()));
+                        let mut view = FlatView::new(info, previous.generation() + 1, table);
                         view.extras = Arc::new(extras);
                         let delta =
                             MapDelta { space: entry.id, changed: Vec::new(), view: Arc::new(view), previous };

@@ -9,10 +9,12 @@ use std::sync::{Arc, Weak};
 
 use base::AddrRange;
 
+use crate::canon::ViewKey;
 use crate::children::{ChildSlot, Children};
 use crate::extras::NodeExtras;
 use crate::region::{Leaf, RegionId};
 use crate::space::{SpaceId, SpaceInner};
+use crate::table::RangeTable;
 use crate::{MapError, Placement, Transparency};
 
 /// Most nodes on one path through child and alias edges: rendering recurses along paths.
@@ -92,6 +94,8 @@ struct Slot {
 pub(crate) struct SpaceEntry {
     pub id: SpaceId,
     pub root: RegionId,
+    /// What the root came down to when the space was last looked at; its view shows that.
+    pub key: ViewKey,
     pub space: Weak<SpaceInner>,
 }
 
@@ -105,8 +109,10 @@ pub(crate) struct Graph {
     /// The aliases that show a target. Removed ones stay until the removal is final.
     aliases: HashMap<RegionId, Vec<RegionId>>,
     ram_ids: BTreeSet<Arc<str>>,
-    pub spaces: Vec<SpaceEntry>,
-    pub next_space: u32,
+    spaces: Vec<SpaceEntry>,
+    /// The spaces that show a region, by their place in `spaces`.
+    roots: HashMap<RegionId, Vec<usize>>,
+    next_space: u32,
     /// Regions that have I/O events or coalesced ranges, and some that no longer do.
     pub with_extras: BTreeSet<RegionId>,
     next_turn: u64,
@@ -371,6 +377,44 @@ impl Graph {
         Ok(())
     }
 
+    /// The spaces.
+    pub fn spaces(&self) -> &[SpaceEntry] {
+        &self.spaces
+    }
+
+    /// The id of the next space.
+    pub fn new_space_id(&mut self) -> SpaceId {
+        self.next_space += 1;
+        SpaceId(self.next_space - 1)
+    }
+
+    /// Adds a space, and forgets those that are gone: not while windows name spaces by their places.
+    pub fn add_space(&mut self, entry: SpaceEntry) {
+        self.spaces.push(entry);
+        self.forget_spaces();
+    }
+
+    /// Forgets the spaces that are gone: not while windows name spaces by their places.
+    pub fn forget_spaces(&mut self) {
+        self.spaces.retain(|entry| entry.space.strong_count() != 0);
+        self.roots.clear();
+        for (index, entry) in self.spaces.iter().enumerate() {
+            self.roots.entry(entry.root).or_default().push(index);
+        }
+    }
+
+    /// The table of a space with this key whose place is not among `except`, which are in ascending order.
+    pub fn shown_table(&self, key: ViewKey, except: &[usize]) -> Option<Arc<RangeTable>> {
+        let spaces = self.spaces.iter().enumerate().filter(|(_, entry)| entry.key == key);
+        let mut known = spaces.filter(|(index, _)| except.binary_search(index).is_err());
+        known.find_map(|(_, entry)| Some(Arc::clone(entry.space.upgrade()?.view().table())))
+    }
+
+    /// Notes what the root of a space has come down to.
+    pub fn set_key(&mut self, space: usize, key: ViewKey) {
+        self.spaces[space].key = key;
+    }
+
     /// Adds to `windows` where a change of `id` can be seen: its extent along every path that is enabled above it,
     /// by index of the space.
     pub fn windows_of(&self, id: RegionId, windows: &mut Vec<(usize, AddrRange)>) {
@@ -383,8 +427,8 @@ impl Graph {
                 windows.extend((0..self.spaces.len()).map(|space| (space, AddrRange::ALL)));
                 return;
             }
-            let roots = self.spaces.iter().enumerate().filter(|(_, space)| space.root == id);
-            windows.extend(roots.map(|(index, _)| (index, extent)));
+            let roots = self.roots.get(&id).into_iter().flatten();
+            windows.extend(roots.map(|index| (*index, extent)));
             let seen = self.above(id).filter_map(|above| Some((above, self.seen_from(above, id, extent)?)));
             open.extend(seen);
         }

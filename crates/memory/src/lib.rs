@@ -18,6 +18,8 @@
 mod access;
 mod bounce;
 mod call;
+mod canon;
+mod changes;
 mod children;
 mod code_writes;
 mod delta;
@@ -38,6 +40,7 @@ mod listen;
 mod map;
 mod notifiers;
 mod probe;
+mod publish;
 mod qemu72;
 #[expect(unsafe_code, reason = "tables of atomics that come zeroed from the host without being touched")]
 mod ram;
@@ -48,6 +51,8 @@ mod report;
 mod rules;
 mod space;
 mod space_set;
+mod sync;
+mod table;
 mod text;
 mod thread;
 mod txn;

@@ -1,19 +1,21 @@
 //! The map: a shared handle to the graph, its writer and its spaces.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use base::AddrRange;
 
+use crate::canon::ViewKey;
 use crate::extras::extras_in;
 use crate::graph::{Graph, Node, NodeKind, SpaceEntry, check_depth};
 use crate::region::{Backing, Leaf, SpecKind};
 use crate::render::render;
 use crate::space::{SpaceInfo, SpaceInner};
+use crate::table::RangeTable;
 use crate::txn::Pending;
 use crate::write_queue::WriteQueue;
 use crate::{
     AddressSpace, CodeWrites, CommitError, CommitReport, FlatView, Iommu, MapError, MapTxn, RamBlock,
-    RegionId, RegionSpec, SpaceConfig, SpaceId, Transparency, lock, thread,
+    RangeAttrs, RegionId, RegionSpec, SpaceConfig, Transparency, lock, thread,
 };
 
 /// The graph and who edits it.
@@ -22,6 +24,8 @@ pub(crate) struct State {
     pub graph: Graph,
     /// Thread that holds the writer, 0 for none.
     pub owner: usize,
+    /// Threads that wait for it.
+    waiting: usize,
     pub pending: Pending,
 }
 
@@ -34,10 +38,53 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Waits until no other thread holds the writer, and takes it unless this one does; whether it was taken.
+    fn acquire(&self) -> (MutexGuard<'_, State>, bool) {
+        let me = thread::token();
+        let mut state = lock(&self.state);
+        while state.owner != 0 && state.owner != me {
+            state.waiting += 1;
+            state = self.writer_free.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
+        }
+        let taken = state.owner == 0;
+        state.owner = me;
+        (state, taken)
+    }
+
     /// Gives the writer up.
     pub fn release(&self, state: &mut State) {
         state.owner = 0;
-        self.writer_free.notify_one();
+        // Waking nobody costs a call of the host's kernel all the same.
+        if state.waiting != 0 {
+            self.writer_free.notify_one();
+        }
+    }
+
+    /// Holds commits off, and refuses edits of this thread, until the guard is dropped.
+    pub fn quiet(&self) -> Quiet<'_> {
+        let (mut state, taken) = self.acquire();
+        let committing = std::mem::replace(&mut state.pending.committing, true);
+        Quiet { map: self, taken, committing }
+    }
+}
+
+/// While it lives no view is published by another thread, and the graph is not edited.
+pub(crate) struct Quiet<'a> {
+    map: &'a Shared,
+    /// The writer was free before.
+    taken: bool,
+    /// Edits were refused before.
+    committing: bool,
+}
+
+impl Drop for Quiet<'_> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.map.state);
+        state.pending.committing = self.committing;
+        if self.taken {
+            self.map.release(&mut state);
+        }
     }
 }
 
@@ -175,6 +222,9 @@ impl MemoryMap {
 
     /// Makes an address space that shows `root` at 0, wherever else that may be attached.
     ///
+    /// If another space comes down to the same region through nodes with the same flags, both share one table of
+    /// ranges, see [`FlatView::shares_ranges_with`].
+    ///
     /// # Errors
     /// No such region; inside a transaction; a view that would be too large.
     pub fn space(&self, root: RegionId, name: &str, config: SpaceConfig) -> Result<AddressSpace, MapError> {
@@ -185,17 +235,19 @@ impl MemoryMap {
         let mut state = lock(&self.0.state);
         let graph = &mut state.graph;
         graph.node(root)?;
-        let ranges = render(graph, root, AddrRange::ALL)?;
-        let id = SpaceId(graph.next_space);
-        graph.next_space += 1;
+        let key = graph.view_key(root);
+        let table = match graph.shown_table(key, &[]) {
+            Some(table) => table,
+            None => Arc::new(RangeTable::new(config.kind, render(graph, key, AddrRange::ALL)?)),
+        };
+        let id = graph.new_space_id();
         let info = Arc::new(SpaceInfo::new(name, config, Arc::clone(&self.0.queue)));
-        let mut view = FlatView::new(info, 1, ranges);
+        let mut view = FlatView::new(info, 1, table);
         if !graph.with_extras.is_empty() {
             view.extras = Arc::new(extras_in(graph, &view, std::iter::once(AddrRange::ALL)));
         }
-        let space = Arc::new(SpaceInner::new(id, view));
-        graph.spaces.retain(|entry| entry.space.strong_count() != 0);
-        graph.spaces.push(SpaceEntry { id, root, space: Arc::downgrade(&space) });
+        let space = Arc::new(SpaceInner::new(id, view, Arc::downgrade(&self.0)));
+        graph.add_space(SpaceEntry { id, root, key, space: Arc::downgrade(&space) });
         drop(state);
         drop(txn);
         Ok(AddressSpace(space))
@@ -206,15 +258,10 @@ impl MemoryMap {
     /// Writes that wait in the queue are delivered before, unless this thread is inside of a device's callback.
     #[must_use]
     pub fn txn(&self) -> MapTxn {
-        let me = thread::token();
-        if !thread::in_callback() && lock(&self.0.state).owner != me {
+        if !thread::in_callback() && lock(&self.0.state).owner != thread::token() {
             self.0.queue.flush(true);
         }
-        let mut state = lock(&self.0.state);
-        while state.owner != 0 && state.owner != me {
-            state = self.0.writer_free.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        state.owner = me;
+        let (mut state, _) = self.0.acquire();
         MapTxn::open(Arc::clone(&self.0), &mut state)
     }
 
@@ -259,18 +306,16 @@ impl MemoryMap {
         state.graph.nodes().filter_map(count).collect()
     }
 
-    /// The view that rendering the whole of `space` from the present graph gives, to compare commits with.
+    /// The view that rendering the whole of `space` from its root in the present graph gives, to compare commits with.
     ///
     /// # Errors
     /// A view that would be too large.
     pub fn rendered(&self, space: &AddressSpace) -> Result<FlatView, CommitError> {
         let state = lock(&self.0.state);
-        let root = state.graph.spaces.iter().find(|entry| entry.id == space.id()).map(|entry| entry.root);
-        let ranges = match root {
-            Some(root) => render(&state.graph, root, AddrRange::ALL)?,
-            None => Vec::new(),
-        };
-        Ok(FlatView::new(Arc::clone(&space.0.info), space.generation(), ranges))
+        let root = state.graph.spaces().iter().find(|entry| entry.id == space.id()).map(|entry| entry.root);
+        let key = root.map_or(ViewKey::Empty, |root| ViewKey::Region(root, RangeAttrs::default()));
+        let table = RangeTable::new(space.config().kind, render(&state.graph, key, AddrRange::ALL)?);
+        Ok(FlatView::new(Arc::clone(&space.0.info), space.generation(), Arc::new(table)))
     }
 }
 

@@ -1,13 +1,14 @@
 //! Rendering: from the graph to the flat ranges of one window of a space.
 //!
 //! The painter walks the graph in the order of visibility, so the first leaf to reach an address keeps it
-//! (memory-api.md, 6.2). Reads and writes are two layers, since a node may let one direction through.
+//! (memory.rst, "Visibility"). Reads and writes are two layers, since a node may let one direction through.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base::AddrRange;
 
+use crate::canon::ViewKey;
 use crate::graph::{Graph, Node, NodeKind};
 use crate::view::{Binding, FlatRange};
 use crate::{CommitError, Leaf, RangeAttrs, RegionId, Transparency};
@@ -17,14 +18,21 @@ pub(crate) const MAX_RANGES: usize = 1 << 20;
 /// Most nodes visited for one view: aliases of aliases could multiply without bound.
 const MAX_VISITS: usize = 1 << 24;
 
-/// The ranges that a space with root `root` shows in `window`, neighbours not yet joined.
-pub(crate) fn render(
+/// The ranges that a space with this key shows in `window`, neighbours not yet joined.
+pub(crate) fn render(graph: &Graph, key: ViewKey, window: AddrRange) -> Result<Vec<FlatRange>, CommitError> {
+    match key {
+        ViewKey::Empty => Ok(Vec::new()),
+        ViewKey::Region(root, attrs) => render_region(graph, root, attrs, window),
+    }
+}
+
+fn render_region(
     graph: &Graph,
     root: RegionId,
+    attrs: RangeAttrs,
     window: AddrRange,
 ) -> Result<Vec<FlatRange>, CommitError> {
     let mut painter = Painter { graph, reads: Layer::default(), writes: Layer::default(), visits: 0 };
-    let attrs = RangeAttrs::default();
     let walk = Walk { base: 0, clip: window, span: AddrRange::ALL, attrs, reads: true, writes: true };
     painter.paint(root, walk)?;
     let ranges = combine(&painter.reads.painted, &painter.writes.painted);

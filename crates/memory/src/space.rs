@@ -2,13 +2,18 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, Weak};
 
 use base::{AccessSize, AddrRange};
 
 use crate::bounce::BouncePool;
+use crate::listen::Listeners;
+use crate::map::Shared;
+use crate::publish::Cell;
 use crate::write_queue::WriteQueue;
-use crate::{AccessCx, Endian, FlatView, ListenerId, MapListener, Rejection, Row, TxError, TxOutcome, lock};
+use crate::{
+    AccessCx, Endian, FlatView, ListenerId, MapDelta, MapListener, Rejection, Row, TxError, TxOutcome, Veto,
+};
 
 /// Identity of an address space in its map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -158,53 +163,61 @@ impl SpaceInfo {
     }
 }
 
-pub(crate) struct Registration {
-    pub priority: u32,
-    id: ListenerId,
-    pub listener: Arc<dyn MapListener>,
-}
-
 pub(crate) struct SpaceInner {
     pub id: SpaceId,
     pub info: Arc<SpaceInfo>,
-    view: RwLock<Arc<FlatView>>,
+    map: Weak<Shared>,
+    view: Cell<Arc<FlatView>>,
     /// Generation of `view`, stored after it.
     generation: AtomicU64,
-    next_listener: AtomicU64,
-    /// In ascending order of priority.
-    listeners: Mutex<Vec<Registration>>,
+    listeners: Listeners,
 }
 
 impl SpaceInner {
-    pub fn new(id: SpaceId, view: FlatView) -> Self {
+    pub fn new(id: SpaceId, view: FlatView, map: Weak<Shared>) -> Self {
         Self {
             id,
             info: Arc::clone(&view.info),
+            map,
             generation: AtomicU64::new(view.generation()),
-            view: RwLock::new(Arc::new(view)),
-            next_listener: AtomicU64::new(0),
-            listeners: Mutex::default(),
+            view: Cell::new(Arc::new(view)),
+            listeners: Listeners::default(),
         }
     }
 
     pub fn view(&self) -> Arc<FlatView> {
-        Arc::clone(&self.view.read().unwrap_or_else(PoisonError::into_inner))
+        self.view.get()
     }
 
-    /// Makes `view` the one in force.
+    /// Makes `view` the one in force. The thread that holds the map's writer does so.
     pub fn publish(&self, view: Arc<FlatView>) {
         let generation = view.generation();
-        let old = {
-            let mut held = self.view.write().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *held, view)
-        };
+        let old = self.view.publish(view);
         self.generation.store(generation, Ordering::Release);
         drop(old);
     }
 
-    /// The listeners in ascending order of priority.
-    pub fn listeners(&self) -> Vec<Arc<dyn MapListener>> {
-        lock(&self.listeners).iter().map(|registration| Arc::clone(&registration.listener)).collect()
+    /// Asks the listeners.
+    pub fn prepare(&self, delta: &MapDelta) -> Result<(), Veto> {
+        self.listeners.all().iter().try_for_each(|registration| registration.prepare(delta))
+    }
+
+    /// Tells the listeners.
+    pub fn apply(&self, delta: &MapDelta) {
+        self.listeners.all().iter().for_each(|registration| registration.apply(delta));
+    }
+}
+
+impl Drop for SpaceInner {
+    /// For its listeners everything goes.
+    fn drop(&mut self) {
+        let listeners = self.listeners.all();
+        if listeners.is_empty() {
+            return;
+        }
+        if let Some(delta) = MapDelta::vanishing(self.id, self.view()) {
+            listeners.iter().for_each(|registration| registration.leave(&delta));
+        }
     }
 }
 
@@ -245,22 +258,36 @@ impl AddressSpace {
     }
 
     /// Registers a listener; those with a lower priority are called first, equals in the order of registration.
+    ///
+    /// Before this returns the listener is told the view in force as a change from nothing, unless nothing is
+    /// mapped; every later view reaches it as a change from the one before. Waits while another thread has a
+    /// transaction open.
     pub fn listen(&self, priority: u32, listener: Arc<dyn MapListener>) -> ListenerId {
-        let id = ListenerId(self.0.next_listener.fetch_add(1, Ordering::Relaxed));
-        let mut listeners = lock(&self.0.listeners);
-        let place = listeners.partition_point(|other| other.priority <= priority);
-        listeners.insert(place, Registration { priority, id, listener });
-        id
+        let map = self.0.map.upgrade();
+        let quiet = map.as_deref().map(Shared::quiet);
+        let view = self.view();
+        let registration = self.0.listeners.add(priority, view.generation(), listener);
+        if let Some(delta) = MapDelta::appearing(self.id(), view) {
+            registration.replay(&delta);
+        }
+        drop(quiet);
+        registration.id
     }
 
     /// Takes a listener away; whether it was there.
+    ///
+    /// It is told that everything goes, unless nothing is mapped, and nothing after that. Waits while another thread
+    /// has a transaction open.
     pub fn unlisten(&self, id: ListenerId) -> bool {
-        let removed = {
-            let mut listeners = lock(&self.0.listeners);
-            let place = listeners.iter().position(|registration| registration.id == id);
-            place.map(|place| listeners.remove(place))
-        };
-        removed.is_some()
+        let map = self.0.map.upgrade();
+        let quiet = map.as_deref().map(Shared::quiet);
+        let Some(registration) = self.0.listeners.remove(id) else { return false };
+        match MapDelta::vanishing(self.id(), self.view()) {
+            Some(delta) => registration.leave(&delta),
+            None => registration.silence(),
+        }
+        drop(quiet);
+        true
     }
 
     /// Reads bytes as a bus master does, through one view from start to end.

@@ -27,7 +27,7 @@ impl MemoryMap {
         let mut tree =
             Tree { graph, text: String::new(), disabled, targets: Vec::new(), listed: HashSet::new() };
         let mut roots: Vec<(RegionId, Vec<String>)> = Vec::new();
-        for space in graph.spaces.iter().filter_map(|entry| Some((entry.root, entry.space.upgrade()?))) {
+        for space in graph.spaces().iter().filter_map(|entry| Some((entry.root, entry.space.upgrade()?))) {
             let (root, name) = (space.0, space.1.info.name.to_string());
             match roots.iter_mut().find(|(other, _)| *other == root) {
                 Some((_, names)) => names.push(name),

@@ -12,16 +12,16 @@ use std::sync::{Arc, MutexGuard};
 
 use base::AddrRange;
 
-use crate::delta::difference;
-use crate::graph::{Graph, Node, NodeKind};
+use crate::canon::ViewKey;
+use crate::changes::{Rendered, Renderer, join};
+use crate::graph::{Node, NodeKind};
 use crate::map::{Shared, State, check_alias};
 use crate::region::Backing;
-use crate::render::{MAX_RANGES, render};
 use crate::space::SpaceInner;
 use crate::{CommitError, MapDelta, MapError, Placement, RegionId, RegionSize, SpaceId, Transparency, lock};
 
-/// More windows than this in one space are joined into one.
-const MAX_WINDOWS: usize = 32;
+/// A table of saved nodes with room for more than this is not kept for the next transaction.
+const MOST_KEPT: usize = 1 << 10;
 
 /// What the open transaction has done so far.
 #[derive(Default)]
@@ -29,17 +29,25 @@ pub(crate) struct Pending {
     /// Length of `undo` when each of the open transactions, one inside of the other, was opened.
     opened: Vec<usize>,
     /// Rendering and listeners are under way: edits are refused.
-    committing: bool,
-    /// What nodes were before the first edit of each transaction, in order.
-    undo: Vec<(RegionId, Node)>,
+    pub committing: bool,
+    /// What undoes the edits of each transaction, in order.
+    undo: Vec<Undo>,
     /// Place in `undo` where a node was saved last.
     saved: HashMap<RegionId, usize>,
-    /// Nodes taken out of the graph, whose ids become invalid when the removal is final.
-    removed: Vec<RegionId>,
-    /// Where edits can be seen, by index of the space.
+    /// Where edits can be seen, by place of the space.
     windows: Vec<(usize, AddrRange)>,
     /// I/O events or coalesced ranges were edited.
     pub extras_edited: bool,
+    /// A space was found gone.
+    space_gone: bool,
+}
+
+/// What undoes an edit.
+enum Undo {
+    /// What a node was before its first edit.
+    Changed(RegionId, Node),
+    /// A node taken out of the graph, whose id becomes invalid when the removal is final.
+    Removed(RegionId, Node),
 }
 
 /// What a commit changed, by space. Empty for an inner transaction and when no space sees a change.
@@ -47,6 +55,8 @@ pub(crate) struct Pending {
 pub struct CommitReport {
     /// The spaces that changed, in the order of their creation.
     pub deltas: Vec<MapDelta>,
+    /// Number of windows that were rendered. Spaces that share what they show are rendered once.
+    pub windows_rendered: usize,
 }
 
 impl CommitReport {
@@ -60,8 +70,8 @@ impl CommitReport {
 /// An open transaction; dropped without [`MapTxn::commit`], its edits never were.
 pub struct MapTxn {
     map: Arc<Shared>,
-    /// Lengths of `undo` and `removed` when it was opened.
-    marks: (usize, usize),
+    /// Length of `undo` when it was opened.
+    mark: usize,
     /// It was opened by a listener in the middle of a commit.
     refused: bool,
     ended: bool,
@@ -74,11 +84,11 @@ impl MapTxn {
     pub(crate) fn open(map: Arc<Shared>, state: &mut State) -> Self {
         let pending = &mut state.pending;
         let refused = pending.committing;
-        let marks = (pending.undo.len(), pending.removed.len());
+        let mark = pending.undo.len();
         if !refused {
-            pending.opened.push(marks.0);
+            pending.opened.push(mark);
         }
-        Self { map, marks, refused, ended: false, not_send: PhantomData }
+        Self { map, mark, refused, ended: false, not_send: PhantomData }
     }
 
     pub(crate) fn shared(&self) -> &Shared {
@@ -290,9 +300,9 @@ impl MapTxn {
         if state.graph.node(region)?.parent.is_some() {
             state.graph.detach(region)?;
         }
-        // The saved copy is what an undo puts back.
-        state.graph.take(region);
-        state.pending.removed.push(region);
+        if let Some(node) = state.graph.take(region) {
+            state.pending.undo.push(Undo::Removed(region, node));
+        }
         Ok(())
     }
 
@@ -320,23 +330,26 @@ impl MapTxn {
             return Ok(CommitReport::default());
         }
         state.pending.committing = true;
-        let rendered = state.render_changes().map(|mut changes| {
+        let mut changes = Vec::new();
+        let rendered = state.render_changes(&mut changes);
+        if rendered.is_ok() {
             state.place_extras(&mut changes);
-            changes
-        });
+        }
         drop(state);
-        let mut commit = Commit { map: &self.map, published: false };
-        let changes = rendered?;
+        let mut commit = Commit { map: &self.map, published: false, rekeyed: Vec::new() };
+        let rendered = rendered?;
         prepare(&changes)?;
         for (space, delta) in &changes {
             space.publish(Arc::clone(&delta.view));
         }
         commit.published = true;
+        commit.rekeyed = rendered.keys;
         for (space, delta) in &changes {
-            space.listeners().iter().for_each(|listener| listener.apply(delta));
+            space.apply(delta);
         }
         drop(commit);
-        Ok(CommitReport { deltas: changes.into_iter().map(|(_, delta)| delta).collect() })
+        let deltas = changes.into_iter().map(|(_, delta)| delta).collect();
+        Ok(CommitReport { deltas, windows_rendered: rendered.windows })
     }
 }
 
@@ -346,13 +359,11 @@ impl Drop for MapTxn {
             return;
         }
         let mut state = lock(&self.map.state);
-        state.roll_back(self.marks);
+        state.roll_back(self.mark);
         state.pending.opened.pop();
         if state.pending.opened.is_empty() {
-            state.roll_back((0, 0));
-            state.pending.saved.clear();
-            state.pending.windows.clear();
-            state.pending.extras_edited = false;
+            state.roll_back(0);
+            state.pending.end();
             self.map.release(&mut state);
         }
     }
@@ -362,23 +373,27 @@ impl Drop for MapTxn {
 struct Commit<'a> {
     map: &'a Shared,
     published: bool,
+    /// What the roots of spaces have come down to, by place of the space.
+    rekeyed: Vec<(usize, ViewKey)>,
 }
 
 impl Drop for Commit<'_> {
     fn drop(&mut self) {
         let mut state = lock(&self.map.state);
         if !self.published {
-            state.roll_back((0, 0));
+            state.roll_back(0);
         }
         let State { graph, pending, .. } = &mut *state;
-        let (undo, saved) = (std::mem::take(&mut pending.undo), std::mem::take(&mut pending.saved));
-        for id in pending.removed.drain(..) {
-            let node = saved.get(&id).and_then(|place| undo.get(*place));
-            graph.retire(id, &node.expect("a node is saved before it is taken out").1);
+        self.rekeyed.drain(..).for_each(|(space, key)| graph.set_key(space, key));
+        let undo = pending.end();
+        for undo in &undo {
+            if let Undo::Removed(id, node) = undo {
+                graph.retire(*id, node);
+            }
         }
-        graph.spaces.retain(|entry| entry.space.strong_count() != 0);
-        pending.windows.clear();
-        pending.extras_edited = false;
+        if std::mem::take(&mut pending.space_gone) {
+            graph.forget_spaces();
+        }
         graph.tidy_extras();
         pending.committing = false;
         self.map.release(&mut state);
@@ -388,15 +403,26 @@ impl Drop for Commit<'_> {
     }
 }
 
+impl Pending {
+    /// Forgets the transaction; what was needed to undo it is handed out.
+    fn end(&mut self) -> Vec<Undo> {
+        self.windows.clear();
+        self.extras_edited = false;
+        if self.saved.capacity() > MOST_KEPT {
+            self.saved = HashMap::new();
+        }
+        self.saved.clear();
+        std::mem::take(&mut self.undo)
+    }
+}
+
 /// A space and what changes in it.
 pub(crate) type Change = (Arc<SpaceInner>, MapDelta);
 
 fn prepare(changes: &[Change]) -> Result<(), CommitError> {
     for (space, delta) in changes {
-        for listener in space.listeners() {
-            let refused = |veto| CommitError::Vetoed { space: space.info.name.to_string(), veto };
-            listener.prepare(delta).map_err(refused)?;
-        }
+        let refused = |veto| CommitError::Vetoed { space: space.info.name.to_string(), veto };
+        space.prepare(delta).map_err(refused)?;
     }
     Ok(())
 }
@@ -407,12 +433,13 @@ impl State {
         let pending = &mut self.pending;
         let opened = pending.opened.last().copied().unwrap_or(0);
         let known = pending.saved.get(&id).copied().filter(|place| *place >= opened);
-        if known.and_then(|place| pending.undo.get(place)).is_some_and(|(saved, _)| *saved == id) {
+        let saved = known.and_then(|place| pending.undo.get(place));
+        if matches!(saved, Some(Undo::Changed(saved, _)) if *saved == id) {
             return Ok(());
         }
         let node = self.graph.node(id)?.clone();
         pending.saved.insert(id, pending.undo.len());
-        pending.undo.push((id, node));
+        pending.undo.push(Undo::Changed(id, node));
         Ok(())
     }
 
@@ -444,76 +471,41 @@ impl State {
         Ok(())
     }
 
-    /// Undoes every edit since `marks`.
-    fn roll_back(&mut self, (undo, removed): (usize, usize)) {
-        while self.pending.undo.len() > undo {
-            let Some((id, node)) = self.pending.undo.pop() else { break };
+    /// Undoes every edit since `undo` was of length `mark`.
+    fn roll_back(&mut self, mark: usize) {
+        while self.pending.undo.len() > mark
+            && let Some(Undo::Changed(id, node) | Undo::Removed(id, node)) = self.pending.undo.pop()
+        {
             self.graph.restore(id, node);
         }
-        self.pending.removed.truncate(removed);
     }
 
-    /// The next view of each space that sees a change.
-    fn render_changes(&mut self) -> Result<Vec<Change>, CommitError> {
+    /// Adds to `changes` the next view of each space that sees a change.
+    ///
+    /// `changes` belongs to the caller: with it the last handle to a space may go, and that is told to its listeners,
+    /// for which the graph must not be locked.
+    fn render_changes(&mut self, changes: &mut Vec<Change>) -> Result<Rendered, CommitError> {
         let mut windows = std::mem::take(&mut self.pending.windows);
         windows.sort_unstable();
-        let mut changes = Vec::new();
-        for of_space in windows.chunk_by(|(one, _), (other, _)| one == other) {
-            let Some(entry) = self.graph.spaces.get(of_space[0].0) else { continue };
-            let Some(space) = entry.space.upgrade() else { continue };
+        let by_space = || windows.chunk_by(|(one, _), (other, _)| one == other);
+        let mut renderer = Renderer {
+            graph: &self.graph,
+            seeing: by_space().map(|of_space| of_space[0].0).collect(),
+            tables: Vec::new(),
+            rendered: Rendered::default(),
+        };
+        for of_space in by_space() {
+            let place = of_space[0].0;
+            let Some(entry) = self.graph.spaces().get(place) else { continue };
+            let Some(space) = entry.space.upgrade() else {
+                self.pending.space_gone = true;
+                continue;
+            };
             let joined = join(of_space.iter().map(|(_, window)| *window));
-            if let Some(delta) = render_space(&self.graph, entry.root, &space, &joined)? {
+            if let Some(delta) = renderer.change(place, entry, &space, &joined)? {
                 changes.push((space, delta));
             }
         }
-        Ok(changes)
+        Ok(renderer.rendered)
     }
-}
-
-/// Joins sorted windows that overlap or touch, and all of them when they are many.
-fn join(windows: impl Iterator<Item = AddrRange>) -> Vec<AddrRange> {
-    let mut joined: Vec<AddrRange> = Vec::new();
-    for window in windows {
-        match joined.last_mut() {
-            Some(before) if before.overlaps(window) || before.touches(window) => {
-                *before = hull(*before, window)
-            }
-            _ => joined.push(window),
-        }
-    }
-    match (joined.first(), joined.last()) {
-        (Some(first), Some(last)) if joined.len() > MAX_WINDOWS => vec![hull(*first, *last)],
-        _ => joined,
-    }
-}
-
-fn hull(first: AddrRange, second: AddrRange) -> AddrRange {
-    AddrRange::new(first.first(), first.last().max(second.last())).expect("the first one starts first")
-}
-
-/// Renders the windows of one space anew; `None` when no address in them changed.
-fn render_space(
-    graph: &Graph,
-    root: RegionId,
-    space: &Arc<SpaceInner>,
-    windows: &[AddrRange],
-) -> Result<Option<MapDelta>, CommitError> {
-    let previous = space.view();
-    let (mut patch, mut changed) = (Vec::new(), Vec::new());
-    for window in windows {
-        let ranges = render(graph, root, *window)?;
-        let before = changed.len();
-        difference(*window, &previous, &ranges, &mut changed);
-        if changed.len() != before {
-            patch.push((*window, ranges));
-        }
-    }
-    if changed.is_empty() {
-        return Ok(None);
-    }
-    let view = previous.patched(&patch, previous.generation() + 1);
-    if view.len() > MAX_RANGES {
-        return Err(CommitError::TooManyRanges(MAX_RANGES));
-    }
-    Ok(Some(MapDelta { space: space.id, changed, view: Arc::new(view), previous }))
 }

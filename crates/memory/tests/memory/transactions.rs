@@ -121,6 +121,7 @@ fn item_032_what_no_space_sees_makes_no_view() {
     let lone = world.add(RegionSpec::container("lone", 0x100));
     let (view, listener) = (world.space.view(), Arc::new(Log::default()));
     world.space.listen(0, listener.clone());
+    assert_eq!(listener.take(), ["apply  space"], "what is mapped already");
     world.edit(|txn| txn.set_enabled(hidden, false));
     world.edit(|txn| txn.move_to(hidden, 0x20));
     world.put(off, 0, 0, mmio("off", 0x10));
@@ -242,6 +243,7 @@ fn item_039_all_prepare_then_all_apply_and_a_veto_stops_it() {
     listen(0, "a", false);
     listen(10, "d", false);
     listen(5, "b", false);
+    log.lock().unwrap().clear();
     world.edit(|txn| txn.move_to(region, 1));
     let told: Vec<_> = std::mem::take(&mut *log.lock().unwrap());
     let wanted =
@@ -250,6 +252,7 @@ fn item_039_all_prepare_then_all_apply_and_a_veto_stops_it() {
 
     let (was, view) = (world.map.tree_text_all(), world.space.view());
     let veto = listen(5, "v", true);
+    log.lock().unwrap().clear();
     let mut txn = world.map.txn();
     txn.move_to(region, 2).unwrap();
     let refused = txn.commit();
@@ -305,7 +308,8 @@ fn item_041_the_old_view_in_prepare_and_the_new_one_in_apply() {
     let curious = Arc::new(Curious { map: world.map.clone(), space: world.space.clone(), region, seen });
     world.space.listen(0, curious.clone());
     world.edit(|txn| txn.set_enabled(region, true));
-    assert_eq!(*curious.seen.lock().unwrap(), [(vec![1], true), (vec![2], true)]);
+    let [listened, prepared, applied] = [(vec![1], true), (vec![1], true), (vec![2], true)];
+    assert_eq!(*curious.seen.lock().unwrap(), [listened, prepared, applied]);
 }
 
 /// A register that moves its own region to the address written.
