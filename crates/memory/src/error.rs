@@ -2,7 +2,7 @@
 
 use base::AddrRange;
 
-use crate::{IoEvent, RegionId, Veto};
+use crate::{IoEvent, OwnerId, RegionId, Veto};
 
 /// Why an edit of the graph was refused. The graph is as it was before the call.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +79,9 @@ pub enum MapError {
     /// No such region: the id is another map's or the region was removed.
     #[error("no region {0}")]
     NoRegion(RegionId),
+    /// No such owner: the id is another map's or the owner was dropped.
+    #[error("no owner {}", .0.0)]
+    NoOwner(OwnerId),
     /// The operation does not apply to this kind of region.
     #[error("region {region} is not {wanted}")]
     WrongKind {

@@ -12,10 +12,11 @@ use base::AddrRange;
 use crate::canon::ViewKey;
 use crate::children::{ChildSlot, Children};
 use crate::extras::NodeExtras;
+use crate::owner::Owners;
 use crate::region::{Leaf, RegionId};
 use crate::space::{SpaceId, SpaceInner};
 use crate::table::RangeTable;
-use crate::{MapError, Placement, Transparency};
+use crate::{MapError, OwnerId, Placement, Transparency};
 
 /// Most nodes on one path through child and alias edges: rendering recurses along paths.
 pub(crate) const MAX_DEPTH: usize = 64;
@@ -52,6 +53,7 @@ pub(crate) struct Node {
     pub unmergeable: bool,
     /// Of a ROM device: reads are direct.
     pub romd: bool,
+    pub owner: Option<OwnerId>,
     pub transparent: Transparency,
     /// I/O events and coalesced ranges, if there are any.
     pub extras: Option<Arc<NodeExtras>>,
@@ -109,6 +111,7 @@ pub(crate) struct Graph {
     /// The aliases that show a target. Removed ones stay until the removal is final.
     aliases: HashMap<RegionId, Vec<RegionId>>,
     ram_ids: BTreeSet<Arc<str>>,
+    pub owners: Owners,
     spaces: Vec<SpaceEntry>,
     /// The spaces that show a region, by their place in `spaces`.
     roots: HashMap<RegionId, Vec<usize>>,
@@ -172,6 +175,9 @@ impl Graph {
         if let NodeKind::Alias { target, .. } = node.kind {
             self.aliases.entry(target).or_default().push(id);
         }
+        if let Some(owner) = node.owner {
+            self.owners.enter(owner, id);
+        }
         self.slots[id.index as usize].node = Some(node);
         self.live += 1;
     }
@@ -232,6 +238,9 @@ impl Graph {
             aliases.retain(|alias| *alias != id);
         }
         self.aliases.remove(&id);
+        if let Some(owner) = node.owner {
+            self.owners.forget(owner, id);
+        }
         self.live -= 1;
         let slot = &mut self.slots[id.index as usize];
         if let Some(serial) = slot.serial.checked_add(1) {

@@ -39,6 +39,7 @@ mod iotlb;
 mod listen;
 mod map;
 mod notifiers;
+mod owner;
 mod probe;
 mod publish;
 mod qemu72;
@@ -80,6 +81,7 @@ pub use notifiers::{
     IommuChange, IommuEvent, IommuNotifiers, IommuSink, IommuSubscription, IommuWatch, NotifyError,
     NotifyKinds, WatchError,
 };
+pub use owner::OwnerId;
 pub use ram::{GATE_CODE, GATE_DIRTY, GATE_NEXT, RamBlock, RamId};
 pub use region::{Leaf, Placement, RegionId, RegionSize, RegionSpec, Transparency};
 pub use region_cache::{CacheError, RegionCache};

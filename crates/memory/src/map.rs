@@ -1,5 +1,6 @@
 //! The map: a shared handle to the graph, its writer and its spaces.
 
+use std::any::Any;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use base::AddrRange;
@@ -14,8 +15,8 @@ use crate::table::RangeTable;
 use crate::txn::Pending;
 use crate::write_queue::WriteQueue;
 use crate::{
-    AddressSpace, CodeWrites, CommitError, CommitReport, FlatView, Iommu, MapError, MapTxn, RamBlock,
-    RangeAttrs, RegionId, RegionSpec, SpaceConfig, Transparency, lock, thread,
+    AddressSpace, CodeWrites, CommitError, CommitReport, FlatView, Iommu, MapError, MapTxn, OwnerId,
+    RamBlock, RangeAttrs, RegionId, RegionSpec, SpaceConfig, Transparency, lock, thread,
 };
 
 /// The graph and who edits it.
@@ -125,12 +126,13 @@ impl MemoryMap {
     /// Adds a region. It is not attached to anything, so nothing shows it yet.
     ///
     /// # Errors
-    /// Size 0; contradicting access rules; too many regions; an alias that reaches past 2^64, whose target is
+    /// Size 0; contradicting access rules; no such owner; too many regions; an alias that reaches past 2^64, whose target is
     /// unknown or whose chain is too deep; a taken RAM id; no host memory.
     pub fn add(&self, spec: RegionSpec) -> Result<RegionId, MapError> {
         let last = spec.size.last().ok_or_else(|| MapError::ZeroSize(spec.name.to_string()))?;
         check_rules(&spec)?;
         let mut state = lock(&self.0.state);
+        spec.owned_by.map(|owner| state.graph.owners.get(owner)).transpose()?;
         let id = state.graph.reserve()?;
         let kind = self.kind(&mut state.graph, id, &spec, last)?;
         let readonly = matches!(spec.kind, SpecKind::Ram { readonly: true });
@@ -149,6 +151,7 @@ impl MemoryMap {
             nonvolatile: false,
             unmergeable: false,
             romd,
+            owner: spec.owned_by,
             transparent: Transparency::None,
             extras: None,
         };
@@ -178,11 +181,14 @@ impl MemoryMap {
             SpecKind::Iommu(iommu) => Backing::Iommu(Arc::clone(iommu)),
             SpecKind::Reservation => Backing::Reservation,
         };
-        Ok(NodeKind::Leaf(Arc::new(Leaf::new(id, Arc::clone(&spec.name), backing))))
+        let owner = spec.owned_by.and_then(|owner| graph.owners.get(owner).ok());
+        let data = owner.map(|owner| Arc::clone(&owner.data));
+        Ok(NodeKind::Leaf(Arc::new(Leaf::new(id, Arc::clone(&spec.name), backing, data))))
     }
 
     fn allocate(&self, graph: &mut Graph, spec: &RegionSpec) -> Result<Arc<RamBlock>, MapError> {
-        let id: Arc<str> = match &spec.owner {
+        let owner = spec.owned_by.and_then(|owner| graph.owners.get(owner).ok()).map(|owner| &owner.path);
+        let id: Arc<str> = match spec.owner.as_ref().or(owner) {
             Some(owner) => format!("{owner}/{}", spec.name).into(),
             None => Arc::clone(&spec.name),
         };
@@ -204,6 +210,26 @@ impl MemoryMap {
     pub fn remove(&self, region: RegionId) -> Result<CommitReport, MapError> {
         let mut txn = self.txn();
         txn.remove(region)?;
+        Ok(txn.commit()?)
+    }
+
+    /// Adds an owner: `path` becomes part of the ids of its RAM blocks, and `data` lives at least until no leaf region
+    /// of the owner can be reached.
+    ///
+    /// `data` is usually the device itself. It is dropped after the last of: [`MemoryMap::drop_owner`]; the last view
+    /// that shows one of the owner's leaf regions; what else holds such a view, as an access under way does.
+    #[must_use]
+    pub fn add_owner(&self, path: &str, data: Arc<dyn Any + Send + Sync>) -> OwnerId {
+        lock(&self.0.state).graph.owners.add(path, data)
+    }
+
+    /// Drops an owner in a transaction of its own, see [`MapTxn::drop_owner`].
+    ///
+    /// # Errors
+    /// No such owner; a refused commit.
+    pub fn drop_owner(&self, owner: OwnerId) -> Result<CommitReport, MapError> {
+        let mut txn = self.txn();
+        txn.drop_owner(owner)?;
         Ok(txn.commit()?)
     }
 

@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
-use crate::{AccessRules, Iommu, MmioHandler, RamBlock};
+use crate::owner::OwnerData;
+use crate::{AccessRules, Iommu, MmioHandler, OwnerId, RamBlock};
 
 /// Identity of a region in its map. Never used again after the region is removed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,6 +85,7 @@ pub struct RegionSpec {
     pub(crate) name: Arc<str>,
     pub(crate) size: RegionSize,
     pub(crate) owner: Option<Arc<str>>,
+    pub(crate) owned_by: Option<OwnerId>,
     pub(crate) kind: SpecKind,
 }
 
@@ -100,7 +102,7 @@ pub(crate) enum SpecKind {
 
 impl RegionSpec {
     fn new(name: &str, size: impl Into<RegionSize>, kind: SpecKind) -> Self {
-        Self { name: name.into(), size: size.into(), owner: None, kind }
+        Self { name: name.into(), size: size.into(), owner: None, owned_by: None, kind }
     }
 
     /// Zeroed memory.
@@ -169,6 +171,14 @@ impl RegionSpec {
         self
     }
 
+    /// Makes the region one of an owner's, see [`MemoryMap::add_owner`](crate::MemoryMap::add_owner). The owner's path
+    /// becomes part of the id of its RAM block, unless [`RegionSpec::owner`] names another.
+    #[must_use]
+    pub fn owned_by(mut self, owner: OwnerId) -> Self {
+        self.owned_by = Some(owner);
+        self
+    }
+
     /// Adds `base` to the offsets that the device sees: several regions may show parts of one device.
     #[must_use]
     pub fn device_base(mut self, base: u64) -> Self {
@@ -219,12 +229,14 @@ pub struct Leaf {
     priority: AtomicI32,
     reads: AtomicU64,
     writes: AtomicU64,
+    #[expect(dead_code, reason = "held so that it is dropped after the leaf")]
+    owner: Option<OwnerData>,
 }
 
 impl Leaf {
-    pub(crate) fn new(id: RegionId, name: Arc<str>, backing: Backing) -> Self {
+    pub(crate) fn new(id: RegionId, name: Arc<str>, backing: Backing, owner: Option<OwnerData>) -> Self {
         let (reads, writes) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { id, name, backing, priority: AtomicI32::new(0), reads, writes }
+        Self { id, name, backing, priority: AtomicI32::new(0), reads, writes, owner }
     }
 
     /// The region.

@@ -18,7 +18,9 @@ use crate::graph::{Node, NodeKind};
 use crate::map::{Shared, State, check_alias};
 use crate::region::Backing;
 use crate::space::SpaceInner;
-use crate::{CommitError, MapDelta, MapError, Placement, RegionId, RegionSize, SpaceId, Transparency, lock};
+use crate::{
+    CommitError, MapDelta, MapError, OwnerId, Placement, RegionId, RegionSize, SpaceId, Transparency, lock,
+};
 
 /// A table of saved nodes with room for more than this is not kept for the next transaction.
 const MOST_KEPT: usize = 1 << 10;
@@ -48,6 +50,8 @@ enum Undo {
     Changed(RegionId, Node),
     /// A node taken out of the graph, whose id becomes invalid when the removal is final.
     Removed(RegionId, Node),
+    /// An owner that leaves when the commit is final.
+    OwnerLeaves(OwnerId),
 }
 
 /// What a commit changed, by space. Empty for an inner transaction and when no space sees a change.
@@ -306,6 +310,30 @@ impl MapTxn {
         Ok(())
     }
 
+    /// Drops an owner: all its regions are removed, so that children of others end detached and aliases of others show
+    /// nothing of it. The owner gets no regions any more, and what it keeps alive is let go, see
+    /// [`MemoryMap::add_owner`](crate::MemoryMap::add_owner).
+    ///
+    /// # Errors
+    /// No such owner.
+    pub fn drop_owner(&mut self, owner: OwnerId) -> Result<(), MapError> {
+        let regions = {
+            let mut state = self.edit()?;
+            let regions = state.graph.owners.regions(owner)?;
+            state.graph.owners.set_leaving(owner, true);
+            state.pending.undo.push(Undo::OwnerLeaves(owner));
+            regions
+        };
+        for region in regions {
+            match self.remove(region) {
+                // It was removed in this transaction already.
+                Ok(()) | Err(MapError::NoRegion(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     fn flag(&mut self, region: RegionId, on: bool, flag: fn(&mut Node) -> &mut bool) -> Result<(), MapError> {
         let mut state = self.edit()?;
         if *flag(state.graph.node_mut(region)?) == on {
@@ -386,9 +414,12 @@ impl Drop for Commit<'_> {
         let State { graph, pending, .. } = &mut *state;
         self.rekeyed.drain(..).for_each(|(space, key)| graph.set_key(space, key));
         let undo = pending.end();
+        let mut owners = Vec::new();
         for undo in &undo {
-            if let Undo::Removed(id, node) = undo {
-                graph.retire(*id, node);
+            match undo {
+                Undo::Changed(..) => {}
+                Undo::Removed(id, node) => graph.retire(*id, node),
+                Undo::OwnerLeaves(owner) => owners.extend(graph.owners.take(*owner)),
             }
         }
         if std::mem::take(&mut pending.space_gone) {
@@ -399,7 +430,7 @@ impl Drop for Commit<'_> {
         self.map.release(&mut state);
         drop(state);
         // The last reference to a device may be among them, and its drop may use the map.
-        drop(undo);
+        drop((undo, owners));
     }
 }
 
@@ -474,9 +505,12 @@ impl State {
     /// Undoes every edit since `undo` was of length `mark`.
     fn roll_back(&mut self, mark: usize) {
         while self.pending.undo.len() > mark
-            && let Some(Undo::Changed(id, node) | Undo::Removed(id, node)) = self.pending.undo.pop()
+            && let Some(undo) = self.pending.undo.pop()
         {
-            self.graph.restore(id, node);
+            match undo {
+                Undo::Changed(id, node) | Undo::Removed(id, node) => self.graph.restore(id, node),
+                Undo::OwnerLeaves(owner) => self.graph.owners.set_leaving(owner, false),
+            }
         }
     }
 
