@@ -2,6 +2,8 @@
 //! executed guest instruction.
 #![forbid(unsafe_code)]
 
+pub mod plot;
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
