@@ -88,9 +88,9 @@ impl Renderer<'_> {
     ) -> Result<Arc<RangeTable>, CommitError> {
         let mut patch = Vec::new();
         for window in windows {
-            let ranges = render(self.graph, key, *window)?;
-            let before = changed.len();
-            difference(*window, previous.ranges_from(window.first()), ranges.iter(), changed);
+            let ranges: Vec<_> = render(self.graph, key, *window)?.into_iter().map(Arc::new).collect();
+            let (before, new) = (changed.len(), ranges.iter().map(|range| &**range));
+            difference(*window, previous.ranges_from(window.first()), new, changed);
             if changed.len() != before {
                 patch.push((*window, ranges));
             }

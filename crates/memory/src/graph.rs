@@ -90,6 +90,19 @@ struct Slot {
     node: Option<Node>,
     /// Beside the node, so that a copy of the node is small.
     children: Children,
+    /// The aliases that show the node. Removed ones stay until the removal is final.
+    aliases: Vec<RegionId>,
+    /// The spaces that show it, by their places.
+    spaces: Vec<usize>,
+    /// Where the node was saved last, for transactions.
+    saved: usize,
+}
+
+impl Slot {
+    fn new() -> Self {
+        let (aliases, spaces) = (Vec::new(), Vec::new());
+        Self { serial: 0, node: None, children: Children::default(), aliases, spaces, saved: 0 }
+    }
 }
 
 /// A space and the node that it shows.
@@ -108,13 +121,9 @@ pub(crate) struct Graph {
     free: Vec<u32>,
     /// Slots whose id is in use.
     live: usize,
-    /// The aliases that show a target. Removed ones stay until the removal is final.
-    aliases: HashMap<RegionId, Vec<RegionId>>,
     ram_ids: BTreeSet<Arc<str>>,
     pub owners: Owners,
     spaces: Vec<SpaceEntry>,
-    /// The spaces that show a region, by their place in `spaces`.
-    roots: HashMap<RegionId, Vec<usize>>,
     next_space: u32,
     /// Regions that have I/O events or coalesced ranges, and some that no longer do.
     pub with_extras: BTreeSet<RegionId>,
@@ -160,7 +169,7 @@ impl Graph {
             None => {
                 let index =
                     u32::try_from(self.slots.len()).map_err(|_| MapError::TooManyRegions(MAX_REGIONS))?;
-                self.slots.push(Slot { serial: 0, node: None, children: Children::default() });
+                self.slots.push(Slot::new());
                 self.free.push(index);
                 index
             }
@@ -173,7 +182,7 @@ impl Graph {
         let taken = self.free.pop();
         debug_assert_eq!(taken, Some(id.index), "the id comes from `reserve`");
         if let NodeKind::Alias { target, .. } = node.kind {
-            self.aliases.entry(target).or_default().push(id);
+            self.slots[target.index as usize].aliases.push(id);
         }
         if let Some(owner) = node.owner {
             self.owners.enter(owner, id);
@@ -200,6 +209,11 @@ impl Graph {
     pub fn take(&mut self, id: RegionId) -> Option<Node> {
         let slot = self.slots.get_mut(id.index as usize).filter(|slot| slot.serial == id.serial)?;
         slot.node.take()
+    }
+
+    /// Where a node was saved last, for transactions; its slot keeps the number.
+    pub fn saved(&mut self, id: RegionId) -> &mut usize {
+        &mut self.slots[id.index as usize].saved
     }
 
     /// Puts back what a node was, its place among its siblings included.
@@ -232,17 +246,17 @@ impl Graph {
         if let Some(block) = node.leaf().and_then(|leaf| leaf.ram()) {
             self.free_ram_id(block.name());
         }
-        if let NodeKind::Alias { target, .. } = node.kind
-            && let Some(aliases) = self.aliases.get_mut(&target)
-        {
-            aliases.retain(|alias| *alias != id);
+        // The slot of the target may be another region's by now, which has no such alias.
+        if let NodeKind::Alias { target, .. } = node.kind {
+            self.slots[target.index as usize].aliases.retain(|alias| *alias != id);
         }
-        self.aliases.remove(&id);
         if let Some(owner) = node.owner {
             self.owners.forget(owner, id);
         }
         self.live -= 1;
         let slot = &mut self.slots[id.index as usize];
+        slot.aliases.clear();
+        slot.spaces.clear();
         if let Some(serial) = slot.serial.checked_add(1) {
             slot.serial = serial;
             self.free.push(id.index);
@@ -251,7 +265,8 @@ impl Graph {
 
     /// Nodes that an edge leads from to `id`: its parent and the aliases that show it.
     fn above(&self, id: RegionId) -> impl Iterator<Item = RegionId> {
-        let aliases = self.aliases.get(&id).into_iter().flatten().copied();
+        let slot = self.slots.get(id.index as usize).filter(|slot| slot.serial == id.serial);
+        let aliases = slot.into_iter().flat_map(|slot| slot.aliases.iter().copied());
         let parent = self.get(id).and_then(|node| node.parent);
         parent.into_iter().chain(aliases).filter(|above| self.get(*above).is_some())
     }
@@ -274,21 +289,45 @@ impl Graph {
         if let Some(length) = known.get(&id) {
             return *length;
         }
-        let next = if up { self.above(id).collect() } else { self.below(id) };
+        let next: Vec<_> = if up { self.above(id).collect() } else { self.below(id) };
+        let branches = next.len() > 1;
         let rest = next.into_iter().map(|next| self.longest(next, known, up)).max();
         let length = 1 + rest.unwrap_or(0);
-        known.insert(id, length);
+        if branches {
+            known.insert(id, length);
+        }
         length
     }
 
     /// Checks that an edge from `parent` to `child` keeps the graph acyclic and its paths short.
     fn check_edge(&self, parent: RegionId, child: RegionId) -> Result<(), MapError> {
+        let above = self.longest(parent, &mut HashMap::new(), true);
+        if let Some(length) = self.plain_way(child, parent) {
+            return check_depth(above + length);
+        }
         if let Some(path) = self.path_down(child, parent) {
             let name = |id: &RegionId| self.get(*id).map_or("?", |node| &*node.name);
             let names = path.iter().chain(path.first()).map(name).collect::<Vec<_>>().join(" > ");
             return Err(MapError::AliasCycle { path, names });
         }
-        check_depth(self.longest(parent, &mut HashMap::new(), true) + self.height(child))
+        check_depth(above + self.height(child))
+    }
+
+    /// Number of nodes on the way down from `id`, if that is one of aliases to a region without children, and does
+    /// not meet `to`. Most of what is attached is such, and needs no search for cycles.
+    fn plain_way(&self, mut id: RegionId, to: RegionId) -> Option<usize> {
+        let mut length = 1;
+        while id != to {
+            match self.get(id).map(|node| &node.kind) {
+                Some(NodeKind::Alias { target, .. }) => (id, length) = (*target, length + 1),
+                Some(NodeKind::Leaf(_) | NodeKind::Container) => {
+                    let bare = self.children(id).is_ok_and(Children::is_empty);
+                    return bare.then_some(length);
+                }
+                None => return Some(length),
+            }
+        }
+        None
     }
 
     /// The nodes on a path from `from` down to `to`, both included, if there is one.
@@ -406,9 +445,13 @@ impl Graph {
     /// Forgets the spaces that are gone: not while windows name spaces by their places.
     pub fn forget_spaces(&mut self) {
         self.spaces.retain(|entry| entry.space.strong_count() != 0);
-        self.roots.clear();
+        self.slots.iter_mut().for_each(|slot| slot.spaces.clear());
         for (index, entry) in self.spaces.iter().enumerate() {
-            self.roots.entry(entry.root).or_default().push(index);
+            let slot = &mut self.slots[entry.root.index as usize];
+            // A removed root shows nothing any more.
+            if slot.serial == entry.root.serial {
+                slot.spaces.push(index);
+            }
         }
     }
 
@@ -436,8 +479,8 @@ impl Graph {
                 windows.extend((0..self.spaces.len()).map(|space| (space, AddrRange::ALL)));
                 return;
             }
-            let roots = self.roots.get(&id).into_iter().flatten();
-            windows.extend(roots.map(|index| (*index, extent)));
+            let spaces = &self.slots[id.index as usize].spaces;
+            windows.extend(spaces.iter().map(|space| (*space, extent)));
             let seen = self.above(id).filter_map(|above| Some((above, self.seen_from(above, id, extent)?)));
             open.extend(seen);
         }

@@ -4,8 +4,8 @@
 //! short list of groups; all the rest is shared with the table before. A range that no window touches is not looked
 //! at.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use base::{AddrRange, PAGE_SHIFT};
 
@@ -13,16 +13,16 @@ use crate::SpaceKind;
 use crate::view::FlatRange;
 
 /// Most ranges in one chunk, and most chunks in one group.
-const WIDTH: usize = 32;
+const WIDTH: usize = 16;
 /// A rebuilt run of fewer ranges or chunks takes its neighbour in, so that chunks and groups do not crumble.
-const FEW: usize = 8;
+const FEW: usize = 4;
 /// Remembered places of ranges, a power of two.
 const HINTS: usize = 1024;
 /// Binary logarithm of the ports that share a hint: devices lie closely there.
 const PORT_HINT_SHIFT: u32 = 5;
 
 /// Windows of a table, sorted, disjoint and not touching, with the ranges to be put there.
-pub(crate) type Patch = [(AddrRange, Vec<FlatRange>)];
+pub(crate) type Patch = [(AddrRange, Vec<Arc<FlatRange>>)];
 
 /// Some neighbouring ranges.
 struct Chunk {
@@ -81,8 +81,9 @@ pub(crate) struct RangeTable {
     /// Binary logarithm of the addresses that share a hint.
     hint_shift: u32,
     /// By page, or by a few ports, direct-mapped: where the last lookup there found its range, as group, chunk and
-    /// place in the chunk, and 1 added to tell it from nothing. A cache only: what it names is checked.
-    hints: Box<[AtomicU32; HINTS]>,
+    /// place in the chunk, and 1 added to tell it from nothing. A cache only: what it names is checked. Made by the
+    /// first lookup: many a table is replaced before there is one.
+    hints: OnceLock<Box<[AtomicU32; HINTS]>>,
 }
 
 impl RangeTable {
@@ -98,7 +99,8 @@ impl RangeTable {
     /// The range that holds `addr`; `None` where nothing is mapped in either direction.
     #[inline]
     pub fn lookup(&self, addr: u64) -> Option<&FlatRange> {
-        let hint = &self.hints[(addr >> self.hint_shift) as usize % HINTS];
+        let hints = self.hints.get_or_init(|| Box::new([const { AtomicU32::new(0) }; HINTS]));
+        let hint = &hints[(addr >> self.hint_shift) as usize % HINTS];
         let place = (hint.load(Ordering::Relaxed) as usize).wrapping_sub(1);
         match self.at(place) {
             Some(range) if range.range.contains(addr) => Some(range),
@@ -317,8 +319,7 @@ impl Maker {
         self.close();
         let lasts = self.groups.iter().map(|group| group.last()).collect();
         let len = self.groups.iter().map(|group| group.len).sum();
-        let hints = Box::new([const { AtomicU32::new(0) }; HINTS]);
-        RangeTable { lasts, groups: self.groups, len, hint_shift, hints }
+        RangeTable { lasts, groups: self.groups, len, hint_shift, hints: OnceLock::new() }
     }
 }
 
@@ -356,7 +357,9 @@ impl Runs {
 
 /// The ranges of `chunks` with the windows of `patch` put over them.
 fn splice(chunks: &[&Arc<Chunk>], patch: &Patch) -> Vec<Arc<FlatRange>> {
-    let mut runs = Runs::default();
+    let old: usize = chunks.iter().map(|chunk| chunk.ranges.len()).sum();
+    let new: usize = patch.iter().map(|(_, new)| new.len() + 1).sum();
+    let mut runs = Runs { done: Vec::with_capacity(old + new) };
     let mut windows = patch.iter().peekable();
     // First address that is not yet decided; `None` past the last one.
     let mut from = Some(0);
@@ -365,7 +368,7 @@ fn splice(chunks: &[&Arc<Chunk>], patch: &Patch) -> Vec<Arc<FlatRange>> {
             if let (Some(from), Some(before)) = (from, window.first().checked_sub(1)) {
                 runs.push_part(range, from, before);
             }
-            new.iter().for_each(|range| runs.push(Arc::new(range.clone())));
+            new.iter().for_each(|range| runs.push(Arc::clone(range)));
             from = window.last().checked_add(1);
         }
         if let Some(from) = from {
@@ -373,7 +376,127 @@ fn splice(chunks: &[&Arc<Chunk>], patch: &Patch) -> Vec<Arc<FlatRange>> {
         }
     }
     for (_, new) in windows {
-        new.iter().for_each(|range| runs.push(Arc::new(range.clone())));
+        new.iter().for_each(|range| runs.push(Arc::clone(range)));
     }
     runs.done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::region::Backing;
+    use crate::view::Binding;
+    use crate::{Leaf, RangeAttrs, RegionId};
+
+    fn range(first: u64, last: u64) -> AddrRange {
+        AddrRange::new(first, last).unwrap()
+    }
+
+    /// The table with `bytes` of a leaf at `first`, or with a hole of that size.
+    fn put(table: &RangeTable, leaf: Option<&Arc<Leaf>>, first: u64, bytes: u64) -> RangeTable {
+        let window = range(first, first + bytes - 1);
+        let bind = |leaf: &Arc<Leaf>| {
+            let (leaf, attrs) = (Arc::clone(leaf), RangeAttrs::default());
+            let binding = Binding { leaf, offset: first, last: u64::MAX, attrs, span: None };
+            Arc::new(FlatRange::new(window, Some(binding), None))
+        };
+        table.patched(&[(window, leaf.into_iter().map(bind).collect())])
+    }
+
+    fn leaf(index: u32) -> Arc<Leaf> {
+        let id = RegionId { index, serial: 0 };
+        Arc::new(Leaf::new(id, "leaf".into(), Backing::Reservation, None))
+    }
+
+    /// Chunks and groups are filled enough that the number of either stays in proportion.
+    fn check_form(table: &RangeTable) {
+        let chunks: usize = table.groups.iter().map(|group| group.chunks.len()).sum();
+        assert_eq!(table.ranges().count(), table.len());
+        assert!(chunks <= table.len() * 2 / FEW + 2, "{chunks} chunks of {} ranges", table.len());
+        assert!(table.groups.len() <= chunks * 2 / FEW + 2, "{} groups of {chunks}", table.groups.len());
+        let full = |group: &Arc<Group>| {
+            group.chunks.len() <= WIDTH && group.chunks.iter().all(|chunk| chunk.ranges.len() <= WIDTH)
+        };
+        assert!(table.groups.iter().all(full));
+        assert!(table.groups.iter().map(|group| group.last()).eq(table.lasts.iter().copied()));
+    }
+
+    #[test]
+    fn a_table_keeps_its_form_whatever_the_order() {
+        const COUNT: u64 = 2000;
+        let leaf = leaf(0);
+        let orders: [fn(u64) -> u64; 3] = [|n| n, |n| COUNT - 1 - n, |n| n * 1237 % COUNT];
+        for order in orders {
+            let mut table = RangeTable::new(SpaceKind::Memory, Vec::new());
+            for n in 0..COUNT {
+                table = put(&table, Some(&leaf), order(n) * 16, 8);
+                if n % 100 == 99 {
+                    check_form(&table);
+                }
+            }
+            assert_eq!(table.len() as u64, COUNT);
+            assert!(
+                (0..COUNT).all(|n| table.lookup(n * 16 + 7).is_some() && table.lookup(n * 16 + 8).is_none())
+            );
+            for n in 0..COUNT - 10 {
+                table = put(&table, None, order(n) * 16, 8);
+                if n % 100 == 99 {
+                    check_form(&table);
+                }
+            }
+            assert_eq!(table.len(), 10);
+        }
+    }
+
+    #[test]
+    fn what_a_window_does_not_touch_is_shared() {
+        let leaf = leaf(0);
+        let mut table = RangeTable::new(SpaceKind::Memory, Vec::new());
+        for n in 0..4096 {
+            table = put(&table, Some(&leaf), n * 16, 8);
+        }
+        let next = put(&table, None, 2000 * 16, 8);
+        let same = |group: &&Arc<Group>| next.groups.iter().any(|other| Arc::ptr_eq(group, other));
+        assert!(table.groups.iter().filter(same).count() + 2 >= table.groups.len());
+        let olds: std::collections::HashSet<_> = table.shared_ranges().map(Arc::as_ptr).collect();
+        assert!(
+            next.shared_ranges().all(|range| olds.contains(&Arc::as_ptr(range))),
+            "no range is made anew"
+        );
+    }
+
+    /// Many windows at once, anywhere, against a plain list of which address is whose.
+    #[test]
+    fn many_windows_are_patched_as_a_list_is() {
+        let leaves = [leaf(0), leaf(1)];
+        let mut seed = 7_u64;
+        let mut next = |below: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 33) % below
+        };
+        let (mut table, mut list) = (RangeTable::new(SpaceKind::Port, Vec::new()), vec![None; 2000]);
+        for _ in 0..2000 {
+            let (mut patch, mut at) = (Vec::new(), next(300));
+            while at < 1900 && patch.len() < 6 {
+                let (window, whose) = (range(at, at + next(40)), next(3) as usize);
+                let bind = |leaf: &Arc<Leaf>| {
+                    let (leaf, attrs) = (Arc::clone(leaf), RangeAttrs::default());
+                    let binding = Binding { leaf, offset: window.first(), last: 4000, attrs, span: None };
+                    Arc::new(FlatRange::new(window, Some(binding), None))
+                };
+                patch.push((window, leaves.get(whose).map(bind).into_iter().collect()));
+                list[window.first() as usize..=window.last() as usize]
+                    .fill((whose < 2).then_some(whose as u32));
+                at = window.last() + 2 + next(600);
+            }
+            table = table.patched(&patch);
+            for (addr, whose) in list.iter().enumerate() {
+                let found = table.lookup(addr as u64).map(|range| range.leaf().id().index);
+                assert_eq!(found, *whose, "{addr}");
+            }
+            let ranges: Vec<_> = table.ranges().collect();
+            assert!(ranges.windows(2).all(|pair| !pair[0].joins(pair[1]) && pair[0].range < pair[1].range));
+        }
+        check_form(&table);
+    }
 }

@@ -6,7 +6,6 @@
 //! differs between the first and the last state of the graph differs between two successive states, and there it
 //! lies in the windows of that edit.
 
-use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::sync::{Arc, MutexGuard};
 
@@ -22,9 +21,6 @@ use crate::{
     CommitError, MapDelta, MapError, OwnerId, Placement, RegionId, RegionSize, SpaceId, Transparency, lock,
 };
 
-/// A table of saved nodes with room for more than this is not kept for the next transaction.
-const MOST_KEPT: usize = 1 << 10;
-
 /// What the open transaction has done so far.
 #[derive(Default)]
 pub(crate) struct Pending {
@@ -34,8 +30,6 @@ pub(crate) struct Pending {
     pub committing: bool,
     /// What undoes the edits of each transaction, in order.
     undo: Vec<Undo>,
-    /// Place in `undo` where a node was saved last.
-    saved: HashMap<RegionId, usize>,
     /// Where edits can be seen, by place of the space.
     windows: Vec<(usize, AddrRange)>,
     /// I/O events or coalesced ranges were edited.
@@ -439,10 +433,6 @@ impl Pending {
     fn end(&mut self) -> Vec<Undo> {
         self.windows.clear();
         self.extras_edited = false;
-        if self.saved.capacity() > MOST_KEPT {
-            self.saved = HashMap::new();
-        }
-        self.saved.clear();
         std::mem::take(&mut self.undo)
     }
 }
@@ -463,13 +453,15 @@ impl State {
     pub(crate) fn save(&mut self, id: RegionId) -> Result<(), MapError> {
         let pending = &mut self.pending;
         let opened = pending.opened.last().copied().unwrap_or(0);
-        let known = pending.saved.get(&id).copied().filter(|place| *place >= opened);
-        let saved = known.and_then(|place| pending.undo.get(place));
+        self.graph.node(id)?;
+        // The number may be left from another transaction: what stands there decides.
+        let place = self.graph.saved(id);
+        let saved = pending.undo.get(*place).filter(|_| *place >= opened);
         if matches!(saved, Some(Undo::Changed(saved, _)) if *saved == id) {
             return Ok(());
         }
+        *place = pending.undo.len();
         let node = self.graph.node(id)?.clone();
-        pending.saved.insert(id, pending.undo.len());
         pending.undo.push(Undo::Changed(id, node));
         Ok(())
     }
