@@ -64,7 +64,7 @@ impl Rig {
         }
         txn.commit().expect("nobody refuses");
         let ports = add(RegionSpec::container("ports", 1_u64 << 16));
-        let config = |kind| SpaceConfig { kind, unassigned: UnassignedPolicy::Ones };
+        let config = |kind| SpaceConfig::new(kind, UnassignedPolicy::Ones);
         let memory = map.space(root, "memory", config(SpaceKind::Memory)).expect("a space");
         let ports = map.space(ports, "ports", config(SpaceKind::Port)).expect("a space");
         assert_eq!(memory.view().len() as u64, siblings + 1, "no two pages touch");
