@@ -152,3 +152,29 @@ fn blocks_that_overlap_are_kept_apart() {
     let gpr = machine.engine().cpu().state.gpr;
     assert_eq!((gpr[1], gpr[2]), (50, 100));
 }
+
+/// Translated code writes the immediate of code that is interpreted, in a page that holds translated code and in one
+/// that does not.
+#[test]
+fn a_store_of_translated_code_shows_in_interpreted_code() {
+    for there in [0x100, 0x2000] {
+        let config = EngineConfig { jit: JitMode::Sync, threshold: 20, ..EngineConfig::default() };
+        let mut machine = Machine::new(BoardConfig::default(), config).expect("a machine");
+        // inc ecx; mov [there + 1], cl; test cl, 7; jnz; jmp esi
+        let mut writer = vec![0x41, 0x88, 0x0d, 0, 0, 0, 0, 0xf6, 0xc1, 7, 0x75, 0xf4, 0xff, 0xe6];
+        writer[3..7].copy_from_slice(&(CODE + there + 1).to_le_bytes());
+        // mov al, imm; add bl, al; cmp ecx, 80; jae; jmp edi; hlt
+        let reader = [0xb0, 0, 0x00, 0xc3, 0x83, 0xf9, 80, 0x73, 2, 0xff, 0xe7, 0xf4];
+        assert!(machine.memory().write_rom(u64::from(CODE), &writer).is_empty());
+        assert!(machine.memory().write_rom(u64::from(CODE + there), &reader).is_empty());
+        let cpu = machine.engine_mut().cpu_mut();
+        cpu.set_flat_protected(CODE);
+        (cpu.state.gpr[1], cpu.state.gpr[3]) = (0, 0);
+        (cpu.state.gpr[6], cpu.state.gpr[7]) = (u64::from(CODE + there), u64::from(CODE));
+        assert_eq!(machine.run(None), Stop::Halted(CODE + there + 12));
+        let engine = machine.engine();
+        assert_eq!(engine.cpu().state.gpr[3], (1..=10u64).map(|n| 8 * n).sum::<u64>() & 0xff);
+        let begins: Vec<u32> = engine.translations().iter().map(|translation| translation.eip).collect();
+        assert!(begins.contains(&CODE) && begins.iter().all(|eip| *eip < CODE + there), "{begins:x?}");
+    }
+}

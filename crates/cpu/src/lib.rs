@@ -27,7 +27,7 @@ pub use deliver::SoftwareInterrupt;
 pub use descriptor::{Descriptor, SystemKind};
 pub use exception::{Exception, Trap};
 pub use layout::{CpuState, attr, cr, eflags, leave};
-pub use mmu::{CodePage, CodeSource, Mmu, MmuStats};
+pub use mmu::{CodePage, CodeSource, Mmu, MmuStats, Seen};
 pub use msr::Msrs;
 
 use std::sync::Arc;

@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 
 use base::{LinearAddr, PAGE_SHIFT};
-use cpu::{Cpu, Exception};
+use cpu::{Cpu, Exception, Seen};
 use interp::Packed;
 use isa::{DecodeMode, Insn, Op, Operand, Rep, decode_run};
 
@@ -61,8 +61,8 @@ struct Block {
     first: u32,
     /// How often it was entered, up to the greatest number.
     runs: u32,
-    /// The watch's number when the bytes were last compared.
-    seen: u64,
+    /// What the watch said when the bytes were last compared.
+    seen: Seen,
     /// The number of the search for a translation that found none; see [`BlockCache::searched`].
     searched: u64,
     /// Blocks that followed last.
@@ -103,7 +103,7 @@ impl BlockCache {
     pub fn enter(&mut self, cpu: &mut Cpu, before: BlockId) -> Result<BlockId, Exception> {
         let eip = cpu.state.eip;
         let mut id = self.follow(before, eip);
-        if self.get(id).is_none_or(|block| block.seen != cpu.code_changes()) {
+        if self.get(id).is_none_or(|block| cpu.may_have_changed(block.seen)) {
             id = self.compare(cpu, id)?;
         }
         if let Some(block) = self.blocks.get_mut(id.0 as usize) {
@@ -210,14 +210,14 @@ impl BlockCache {
         let behind = cs.limit.checked_sub(eip).ok_or(Exception::Gp(0))?;
         let code32 = cs.attrs & cpu::attr::DB != 0;
         let mut bytes = [0; BYTES];
-        let len = cpu.watch_code(LinearAddr((cs.base as u32).wrapping_add(eip)), &mut bytes)?;
+        let (len, seen) = cpu.watch_code(LinearAddr((cs.base as u32).wrapping_add(eip)), &mut bytes)?;
         let bytes = &bytes[..len.min((behind as usize).saturating_add(1))];
         let same = self.get(id).is_some_and(|block| {
             let old = &self.bytes[id.0 as usize][..usize::from(block.len)];
             block.len != 0 && block.code32 == code32 && bytes.starts_with(old)
         });
         let id = if same { id } else { self.decode(id, eip, DecodeMode { code32 }, bytes) };
-        self.blocks[id.0 as usize].seen = cpu.code_changes();
+        self.blocks[id.0 as usize].seen = seen;
         Ok(id)
     }
 
@@ -260,7 +260,7 @@ impl BlockCache {
             count: 0,
             first: 0,
             runs: 0,
-            seen: u64::MAX,
+            seen: Seen::NEVER,
             searched: 0,
             next: [BlockId::NONE; 2],
             link,

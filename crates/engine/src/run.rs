@@ -496,7 +496,7 @@ impl Engine {
             self.note(Activity::Translated);
             enter(&mut self.owner, cell);
             self.note(Activity::RunLoop);
-            self.owner.cpu.code_changed();
+            self.owner.cpu.translated_code_ran();
             if self.owner.panicked {
                 return Err(Stop::Panicked(self.owner.cpu.state.eip));
             }

@@ -140,6 +140,7 @@ impl Cpu {
     pub fn reopen_writes(&mut self, block: &RamBlock, page: u64) {
         let host = block.host().address() + (page << base::PAGE_SHIFT);
         self.mmu.tlb.drop_if(|entry| entry.read == host && entry.write == 0);
+        self.mmu.watch.changed();
     }
 }
 

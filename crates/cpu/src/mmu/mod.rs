@@ -20,6 +20,7 @@ use memory::{AccessCx, AddressSpace, CodeWrites, FlatView, Row};
 
 pub use fetch::{CodePage, CodeSource};
 use tlb::Tlb;
+pub use watch::Seen;
 
 /// Counts of what the memory-management unit did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Watching the code that is being interpreted: whether fetching it anew could give other bytes or a fault.
 
 use base::LinearAddr;
+use memory::GATE_CODE;
 
 use super::paging::Intent;
 use super::tlb::host_copy;
@@ -13,17 +14,33 @@ const PAGES: usize = 512;
 ///
 /// Invariant: `changes` advances with every store to a watched page, when a page ceases to be watched, and with
 /// everything that may store out of sight (the bus, ports) or drop a TLB entry (a new one). What else matters to a
-/// fetch (CS, privilege, control registers, the memory map) sets `leave` in the state.
+/// fetch (CS, privilege, control registers, the memory map) sets `leave` in the state. Translated code stores out of
+/// sight too, but not to a page that holds code: `translated` advances when it has run, `changes` when a page ceases
+/// to hold code.
 #[derive(Debug)]
 pub(super) struct CodeWatch {
     /// Host addresses of pages, each at the place that its number says; 0 where none is watched.
     pages: [u64; PAGES],
     changes: u64,
+    translated: u64,
+}
+
+/// State of the watch when the bytes of a place were looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    changes: u64,
+    /// Of a page that translated code can store to.
+    translated: Option<u64>,
+}
+
+impl Seen {
+    /// Never.
+    pub const NEVER: Self = Self { changes: u64::MAX, translated: None };
 }
 
 impl CodeWatch {
     pub fn new() -> Self {
-        Self { pages: [0; PAGES], changes: 0 }
+        Self { pages: [0; PAGES], changes: 0, translated: 0 }
     }
 
     #[inline]
@@ -54,20 +71,33 @@ impl CodeWatch {
 }
 
 impl Cpu {
-    /// Copies the bytes of code at `la` that lie in its page and watches the page. Returns how many they are: 0
-    /// when it is no page of plain memory.
+    /// Copies the bytes of code at `la` that lie in its page and watches the page. Returns how many they are, 0
+    /// when it is no page of plain memory, and what [`Cpu::may_have_changed`] is to be asked with later.
     ///
     /// # Errors
     /// #PF.
-    pub fn watch_code(&mut self, la: LinearAddr, bytes: &mut [u8]) -> Result<usize, Exception> {
+    pub fn watch_code(&mut self, la: LinearAddr, bytes: &mut [u8]) -> Result<(usize, Seen), Exception> {
         let entry = self.translate(la, Intent { write: false, user: self.is_user() }, true)?;
         if entry.read == 0 || entry.read & base::PAGE_MASK != 0 {
-            return Ok(0);
+            return Ok((0, Seen { changes: self.mmu.watch.changes, translated: None }));
         }
         self.mmu.watch.watch(entry.read);
         let here = (base::PAGE_SIZE as usize - la.page_offset() as usize).min(bytes.len());
         host_copy(entry.read, la.page_offset(), &mut bytes[..here]);
-        Ok(here)
+        let open = self
+            .mmu
+            .page_of(entry.phys)
+            .is_none_or(|page| page.block.gate(page.offset >> base::PAGE_SHIFT) & GATE_CODE == 0);
+        let CodeWatch { changes, translated, .. } = self.mmu.watch;
+        Ok((here, Seen { changes, translated: open.then_some(translated) }))
+    }
+
+    /// Whether the bytes that were seen may have changed since, or a fetch of them may fault.
+    #[must_use]
+    #[inline]
+    pub fn may_have_changed(&self, seen: Seen) -> bool {
+        let CodeWatch { changes, translated, .. } = self.mmu.watch;
+        seen.changes != changes || seen.translated.is_some_and(|then| then != translated)
     }
 
     /// A number that differs from an earlier one if code that was watched then may have changed since.
@@ -77,7 +107,12 @@ impl Cpu {
         self.mmu.watch.changes
     }
 
-    /// Notes that code may have changed otherwise than by the interpreter.
+    /// Notes that translated code has run.
+    pub fn translated_code_ran(&mut self) {
+        self.mmu.watch.translated += 1;
+    }
+
+    /// Notes that code may have changed otherwise than by the interpreter or translated code.
     pub fn code_changed(&mut self) {
         self.mmu.watch.changed();
     }

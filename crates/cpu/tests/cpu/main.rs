@@ -1,4 +1,4 @@
-//! The processor on a small machine: segmentation, transfers, delivery, paging, ports, control registers.
+//! The processor on a small machine: segmentation, transfers, delivery, paging, ports, control registers, the watch over code.
 
 mod control;
 mod delivery;
@@ -8,3 +8,4 @@ mod paging;
 mod ports;
 mod segments;
 mod transfers;
+mod watch;
