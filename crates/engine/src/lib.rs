@@ -13,6 +13,7 @@ mod config;
 mod enter;
 mod hopeless;
 mod insns;
+mod interpret;
 mod invalidate;
 mod mode;
 mod pages;

@@ -6,19 +6,18 @@ use std::time::Instant;
 
 use base::{LinearAddr, PAGE_MASK, PhysAddr};
 use cpu::{Activity, CodePage, Cpu, Exception, Trap, eflags, flags, leave};
-use isa::Op;
 use jit::abi::{SITE_LOOKUP, SITE_UNLINKED, status};
-use jit::{CodeArena, Compiler, Delegated, OptLevel, Owner, Site, SiteKind};
+use jit::{CodeArena, Compiler, OptLevel, Owner, Site, SiteKind};
 use memory::{ListenerId, RamBlock, RamId};
 use rustc_hash::FxHashMap as HashMap;
 
-use crate::blocks::{BlockCache, BlockId};
+use crate::blocks::BlockCache;
 use crate::cache::{TranslationCache, UnitId};
 use crate::compile::Spot;
 use crate::config::{EngineConfig, JitMode};
 use crate::enter::enter;
 use crate::hopeless::Hopeless;
-use crate::insns::{InsnCache, ends_block};
+use crate::insns::InsnCache;
 use crate::invalidate::DeltaMailbox;
 use crate::mode::ModeKey;
 use crate::platform::Platform;
@@ -82,16 +81,16 @@ pub struct Engine {
     /// The range of plain RAM that loads are checked against while paging is off.
     pub(crate) range: Option<jit::RamRange>,
     pub(crate) worker: Option<Worker>,
-    interpreted_ops: Vec<i64>,
+    pub(crate) interpreted_ops: Vec<i64>,
     slow_counts: BTreeMap<(RamId, u64), u32>,
     platform: Arc<dyn Platform>,
     /// For instructions that are run alone.
-    insns: InsnCache,
+    pub(crate) insns: InsnCache,
     /// For those that are run one after another.
     pub(crate) interpreted: BlockCache,
     /// Number of the present state of what can be entered: a search for a translation made under another number may
     /// end otherwise now.
-    searches: u64,
+    pub(crate) searches: u64,
     contexts: HashMap<(ModeKey, u32), u32>,
     /// The present one.
     context: Option<(ModeKey, u32)>,
@@ -127,7 +126,7 @@ impl Engine {
         let mode = ModeKey::of(&cpu.state);
         let mut owner = Box::new(Owner::new(cpu));
         let delegated = Arc::new(std::sync::atomic::AtomicU64::new(0));
-        owner.delegate = Some(delegate(Arc::clone(&delegated)));
+        owner.delegate = Some(crate::interpret::delegate(Arc::clone(&delegated)));
         let mut engine = Self {
             owner,
             cache: TranslationCache::default(),
@@ -651,116 +650,12 @@ impl Engine {
         }
     }
 
-    /// Interprets until something needs the run loop: one block at least and, unless `beyond` is set, up to a branch to
-    /// code that may have a translation or should get one.
-    fn interpret(&mut self, beyond: bool) -> Result<(), Stop> {
-        self.note(Activity::Interpreting);
-        let outcome = self.interpret_blocks(beyond);
-        self.note(Activity::RunLoop);
-        outcome
-    }
-
-    fn interpret_blocks(&mut self, beyond: bool) -> Result<(), Stop> {
-        let (mut before, mut branch) = (BlockId::NONE, false);
-        loop {
-            flags::materialize(&mut self.owner.cpu.state);
-            before = match self.interpreted.enter(&mut self.owner.cpu, before) {
-                Ok(block) => block,
-                Err(exception) => return self.raise(exception),
-            };
-            if branch && !beyond && self.is_wanted(before) {
-                return Ok(());
-            }
-            branch = self.interpret_block(before)?;
-            let state = &self.owner.cpu.state;
-            if state.leave != 0 || state.halted || state.budget <= 0 || state.interrupt_shadow {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Whether the run loop should look for a translation of a block, or have one made.
-    fn is_wanted(&self, block: BlockId) -> bool {
-        let (runs, searched) = self.interpreted.heat(block);
-        let ready = self.worker.as_ref().is_some_and(Worker::is_ready);
-        let room = self.worker.as_ref().is_none_or(Worker::has_room);
-        ready || runs > self.config.threshold && (room || searched != self.searches)
-    }
-
-    /// Interprets a block from its begin on; whether control may have gone elsewhere after the last instruction.
-    fn interpret_block(&mut self, block: BlockId) -> Result<bool, Stop> {
-        let cpu = &mut self.owner.cpu;
-        let (insns, branch) = self.interpreted.insns(block);
-        let fits = cpu.state.budget >= insns.len() as i32;
-        if insns.is_empty() || !fits || self.config.counted || cpu.state.eflags & eflags::TF != 0 {
-            return self.interpret_one_is_branch();
-        }
-        let seen = cpu.code_changes();
-        let mut done = 0;
-        for insn in insns {
-            if let Err(trap) = interp::run(cpu, insn) {
-                self.stats.interpreted += done;
-                self.finish(Err(trap))?;
-                return Ok(true);
-            }
-            cpu.state.budget -= 1;
-            done += 1;
-            if cpu.code_changes() != seen {
-                break;
-            }
-        }
-        self.stats.interpreted += done;
-        Ok(branch && done == insns.len() as u64)
-    }
-
-    fn interpret_one(&mut self) -> Result<(), Stop> {
-        self.note(Activity::Interpreting);
-        let outcome = self.interpret_one_is_branch();
-        self.note(Activity::RunLoop);
-        outcome.map(|_| ())
-    }
-
-    /// Interprets one instruction; whether control may have gone elsewhere than to the next.
-    fn interpret_one_is_branch(&mut self) -> Result<bool, Stop> {
-        let cpu = &mut self.owner.cpu;
-        flags::materialize(&mut cpu.state);
-        let insn = match self.insns.fetch(cpu) {
-            Ok(insn) => insn,
-            Err(exception) => {
-                self.raise(exception)?;
-                return Ok(true);
-            }
-        };
-        let shadow = std::mem::take(&mut cpu.state.interrupt_shadow);
-        let step = cpu.state.eflags & eflags::TF != 0;
-        let op = insn.op;
-        let outcome = interp::step(cpu, insn);
-        if outcome.is_ok() {
-            cpu.state.budget -= 1;
-            self.stats.interpreted += 1;
-            if self.config.counted {
-                self.interpreted_ops[op as usize] += 1;
-            }
-        } else {
-            cpu.state.interrupt_shadow = shadow;
-        }
-        self.finish(outcome)?;
-        // A software interrupt has cleared the flag: the trap comes after the handler has returned.
-        let entered =
-            matches!(op, Op::Int | Op::Int3 | Op::Into) && self.owner.cpu.state.eflags & eflags::TF == 0;
-        if step && outcome.is_ok() && !entered {
-            self.owner.cpu.state.dr[6] |= 1 << 14;
-            self.raise(Exception::Db)?;
-        }
-        Ok(ends_block(op) || outcome.is_err())
-    }
-
     /// Delivers an exception to the guest.
-    fn raise(&mut self, exception: Exception) -> Result<(), Stop> {
+    pub(crate) fn raise(&mut self, exception: Exception) -> Result<(), Stop> {
         self.finish(Err(Trap::Exception(exception)))
     }
 
-    fn finish(&mut self, outcome: Result<(), Trap>) -> Result<(), Stop> {
+    pub(crate) fn finish(&mut self, outcome: Result<(), Trap>) -> Result<(), Stop> {
         let eip = self.owner.cpu.state.eip;
         let trap = match outcome {
             Ok(()) => return Ok(()),
@@ -780,23 +675,4 @@ impl Engine {
             Err(Trap::Shutdown | Trap::Exception(_)) => Err(Stop::Shutdown(eip)),
         }
     }
-}
-
-/// The helper that runs one instruction of a unit in the interpreter.
-fn delegate(count: Arc<std::sync::atomic::AtomicU64>) -> jit::Delegate {
-    let mut insns = InsnCache::new();
-    Box::new(move |cpu| {
-        flags::materialize(&mut cpu.state);
-        let insn = match insns.fetch(cpu) {
-            Ok(insn) => insn,
-            Err(exception) => return Delegated::Trap(Trap::Exception(exception)),
-        };
-        let next = cpu.state.eip.wrapping_add(u32::from(insn.len));
-        count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        match interp::step(cpu, insn) {
-            Ok(()) if cpu.state.eip == next => Delegated::Next,
-            Ok(()) => Delegated::Elsewhere,
-            Err(trap) => Delegated::Trap(trap),
-        }
-    })
 }
