@@ -160,8 +160,8 @@ fn a_store_of_translated_code_shows_in_interpreted_code() {
     for there in [0x100, 0x2000] {
         let config = EngineConfig { jit: JitMode::Sync, threshold: 20, ..EngineConfig::default() };
         let mut machine = Machine::new(BoardConfig::default(), config).expect("a machine");
-        // inc ecx; mov [there + 1], cl; test cl, 7; jnz; jmp esi
-        let mut writer = vec![0x41, 0x88, 0x0d, 0, 0, 0, 0, 0xf6, 0xc1, 7, 0x75, 0xf4, 0xff, 0xe6];
+        // inc ecx; mov [there + 1], cl; test cl, 7; jnz; push esi; ret: so the reader is no part of the writer's unit
+        let mut writer = vec![0x41, 0x88, 0x0d, 0, 0, 0, 0, 0xf6, 0xc1, 7, 0x75, 0xf4, 0x56, 0xc3];
         writer[3..7].copy_from_slice(&(CODE + there + 1).to_le_bytes());
         // mov al, imm; add bl, al; cmp ecx, 80; jae; jmp edi; hlt
         let reader = [0xb0, 0, 0x00, 0xc3, 0x83, 0xf9, 80, 0x73, 2, 0xff, 0xe7, 0xf4];
@@ -169,7 +169,7 @@ fn a_store_of_translated_code_shows_in_interpreted_code() {
         assert!(machine.memory().write_rom(u64::from(CODE + there), &reader).is_empty());
         let cpu = machine.engine_mut().cpu_mut();
         cpu.set_flat_protected(CODE);
-        (cpu.state.gpr[1], cpu.state.gpr[3]) = (0, 0);
+        (cpu.state.gpr[1], cpu.state.gpr[3], cpu.state.gpr[4]) = (0, 0, 0x20_0000);
         (cpu.state.gpr[6], cpu.state.gpr[7]) = (u64::from(CODE + there), u64::from(CODE));
         assert_eq!(machine.run(None), Stop::Halted(CODE + there + 12));
         let engine = machine.engine();
