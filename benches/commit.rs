@@ -132,8 +132,11 @@ impl Rig {
     }
 }
 
+/// One way to change the map there and back, with its name.
+type Way = (&'static str, fn(&mut Rig));
+
 fn groups(c: &mut Criterion) {
-    let ways: [(&str, fn(&mut Rig)); 3] = [
+    let ways: [Way; 3] = [
         ("page detached and attached", Rig::pair),
         ("page disabled and enabled", Rig::switch),
         ("page removed, made and attached", Rig::renew),
