@@ -14,6 +14,7 @@ use base::{AccessSize, AddrRange, RegionOffset};
 use crate::access::aligned_piece;
 use crate::call::{Call, bus_error};
 use crate::device::identity;
+use crate::extras::Extras;
 use crate::iommu::{MAX_CHAIN, ask};
 use crate::view::{CallTarget, HostSlice, TranslateTarget};
 use crate::write_queue::QueuedWrite;
@@ -115,7 +116,7 @@ impl FlatView {
                 Whole::Host(slice, slice.offset + inside)
             }
             Target::Call(target)
-                if self.extras.is_empty() && target.takes_whole(addr, target.offset + inside, size) =>
+                if self.extras.is_none() && target.takes_whole(addr, target.offset + inside, size) =>
             {
                 Whole::Call(target, target.offset + inside)
             }
@@ -380,7 +381,9 @@ impl Step<'_> {
         if let Err(reason) = call.rules.check(offset, size, part.is_write()) {
             return self.fail(&mut part, len, TxError::Rejected(reason), outcome);
         }
-        if !self.view.extras.is_empty() && self.beside(target, offset, &part, cx) {
+        if let Some(extras) = &self.view.extras
+            && self.beside(extras, &CallTarget { offset, ..target.clone() }, &part, cx)
+        {
             outcome.succeeded(len);
             return len;
         }
@@ -393,9 +396,10 @@ impl Step<'_> {
         len
     }
 
-    /// What an access to a device does besides or instead of calling it: whether it is done with.
-    fn beside(&self, target: &CallTarget, offset: u64, data: &Data<'_>, cx: &AccessCx) -> bool {
-        let (extras, info) = (&self.view.extras, &self.view.info);
+    /// What an access to a device, at the offset in `target`, does besides or instead of calling it: whether it is
+    /// done with.
+    fn beside(&self, extras: &Extras, target: &CallTarget, data: &Data<'_>, cx: &AccessCx) -> bool {
+        let info = &self.view.info;
         let flush = || {
             if extras.flushes(self.at) {
                 info.queue.flush(cx.depth() == 0);
@@ -418,15 +422,9 @@ impl Step<'_> {
         }
         let mut held = [0; 8];
         held[..bytes.len()].copy_from_slice(bytes);
-        let target = CallTarget { offset, ..target.clone() };
-        let info = Arc::clone(info);
-        info.queue.push(QueuedWrite {
-            target,
-            bytes: held,
-            len: bytes.len(),
-            attrs: cx.attrs(),
-            info: Arc::clone(&info),
-        });
+        let (len, attrs) = (bytes.len(), cx.attrs());
+        let (target, info) = (target.clone(), Arc::clone(info));
+        self.view.info.queue.push(QueuedWrite { target, bytes: held, len, attrs, info });
         true
     }
 

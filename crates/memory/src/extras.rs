@@ -36,7 +36,7 @@ impl NodeExtras {
 }
 
 /// An I/O event as a view shows it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlacedIoEvent {
     /// Address in the space.
     pub addr: u64,
@@ -52,7 +52,7 @@ impl PlacedIoEvent {
 }
 
 /// What a view shows besides ranges.
-#[derive(Default)]
+#[derive(Default, PartialEq, Eq)]
 pub(crate) struct Extras {
     /// In ascending order of address.
     events: Vec<PlacedIoEvent>,
@@ -63,11 +63,6 @@ pub(crate) struct Extras {
 }
 
 impl Extras {
-    #[inline]
-    pub fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.flushing.is_empty()
-    }
-
     /// The first event that a write to a region at `addr` matches.
     pub fn event(&self, addr: u64, region: RegionId, size: AccessSize, value: u64) -> Option<&IoEvent> {
         let from = self.events.partition_point(|placed| placed.addr < addr);
@@ -84,11 +79,6 @@ impl Extras {
     /// Whether an access at `addr` flushes the queue of writes.
     pub fn flushes(&self, addr: u64) -> bool {
         containing(&self.flushing, addr).is_some()
-    }
-
-    fn shows_the_same(&self, other: &Self) -> bool {
-        let keys = |extras: &Self| extras.events.iter().map(PlacedIoEvent::key).collect::<Vec<_>>();
-        self.coalesced == other.coalesced && self.flushing == other.flushing && keys(self) == keys(other)
     }
 
     /// Adds what the regions behind a flat range have there.
@@ -122,8 +112,12 @@ fn containing(ranges: &[AddrRange], addr: u64) -> Option<AddrRange> {
     ranges.get(at).copied().filter(|range| range.contains(addr))
 }
 
-/// What `view` shows of the regions that can be seen in `windows`.
-pub(crate) fn extras_in(graph: &Graph, view: &FlatView, windows: impl Iterator<Item = AddrRange>) -> Extras {
+/// What `view` shows of the regions that can be seen in `windows`, if it is anything.
+pub(crate) fn extras_in(
+    graph: &Graph,
+    view: &FlatView,
+    windows: impl Iterator<Item = AddrRange>,
+) -> Option<Box<Extras>> {
     let (mut extras, mut seen) = (Extras::default(), BTreeSet::new());
     for window in windows {
         for range in view.ranges_from(window.first()).take_while(|range| range.range.first() <= window.last())
@@ -137,7 +131,9 @@ pub(crate) fn extras_in(graph: &Graph, view: &FlatView, windows: impl Iterator<I
     extras.events.dedup_by_key(|placed| placed.key());
     extras.coalesced.sort_unstable_by_key(|range| range.first());
     extras.flushing.sort_unstable_by_key(|range| range.first());
-    extras
+    // What is coalesced flushes too.
+    let empty = extras.events.is_empty() && extras.flushing.is_empty();
+    if empty { None } else { Some(Box::new(extras)) }
 }
 
 impl State {
@@ -162,16 +158,16 @@ impl State {
                 (Some((_, delta)), _) => {
                     let extras = extras_in(&self.graph, &delta.view, here);
                     let view = Arc::get_mut(&mut delta.view);
-                    view.expect("a view that is not yet published has one owner").extras = Arc::new(extras);
+                    view.expect("a view that is not yet published has one owner").extras = extras;
                 }
                 (None, Some(space)) if edited && here.next().is_some() => {
                     let here = windows.iter().filter(|(space, _)| *space == index);
                     let previous = space.view();
                     let extras = extras_in(&self.graph, &previous, here.map(|(_, window)| *window));
-                    if !extras.shows_the_same(&previous.extras) {
+                    if extras != previous.extras {
                         let (info, table) = (Arc::clone(&previous.info), Arc::clone(previous.table()));
                         let mut view = FlatView::new(info, previous.generation() + 1, table);
-                        view.extras = Arc::new(extras);
+                        view.extras = extras;
                         let delta =
                             MapDelta { space: entry.id, changed: Vec::new(), view: Arc::new(view), previous };
                         changes.push((space, delta));
@@ -197,13 +193,13 @@ impl FlatView {
     /// The I/O events of the regions that it shows, in ascending order of address.
     #[must_use]
     pub fn io_events(&self) -> &[PlacedIoEvent] {
-        &self.extras.events
+        self.extras.as_ref().map_or(&[], |extras| &extras.events)
     }
 
     /// The addresses of the coalesced ranges that it shows, sorted and disjoint, each inside of one flat range.
     #[must_use]
     pub fn coalesced(&self) -> &[AddrRange] {
-        &self.extras.coalesced
+        self.extras.as_ref().map_or(&[], |extras| &extras.coalesced)
     }
 }
 

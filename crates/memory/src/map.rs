@@ -270,7 +270,7 @@ impl MemoryMap {
         let info = Arc::new(SpaceInfo::new(name, config, Arc::clone(&self.0.queue)));
         let mut view = FlatView::new(info, 1, table);
         if !graph.with_extras.is_empty() {
-            view.extras = Arc::new(extras_in(graph, &view, std::iter::once(AddrRange::ALL)));
+            view.extras = extras_in(graph, &view, std::iter::once(AddrRange::ALL));
         }
         let space = Arc::new(SpaceInner::new(id, view, Arc::downgrade(&self.0)));
         graph.add_space(SpaceEntry { id, root, key, space: Arc::downgrade(&space) });

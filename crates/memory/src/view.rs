@@ -280,14 +280,14 @@ impl fmt::Debug for FlatRange {
 pub struct FlatView {
     pub(crate) info: Arc<SpaceInfo>,
     generation: u64,
-    /// I/O events and coalesced ranges.
-    pub(crate) extras: Arc<Extras>,
+    /// I/O events and coalesced ranges, if there are any.
+    pub(crate) extras: Option<Box<Extras>>,
     table: Arc<RangeTable>,
 }
 
 impl FlatView {
     pub(crate) fn new(info: Arc<SpaceInfo>, generation: u64, table: Arc<RangeTable>) -> Self {
-        Self { info, generation, extras: Arc::default(), table }
+        Self { info, generation, extras: None, table }
     }
 
     /// A view of the same space that shows nothing.
