@@ -1,6 +1,7 @@
 //! A small IOMMU: one table of 4 KiB pages, programmed through two registers.
 //!
-//! Modelled: 256 pages (1 MiB of bus addresses), read and write permission each, into one target address space.
+//! Modelled: 256 pages (1 MiB of bus addresses), read and write permission each, into one target address space; changes
+//! of the table are announced to whoever remembers translations.
 //! Not modelled: requesters, faults recorded for the guest, larger pages.
 //! Registers (little-endian dwords): 0 page index, 4 entry of that page: frame address, bit 0 read, bit 1 write.
 //! Source: this project's `bare` board.
@@ -8,10 +9,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use base::{AccessSize, PAGE_MASK, PAGE_SHIFT, RegionOffset};
+use base::{AccessSize, AddrRange, PAGE_MASK, PAGE_SHIFT, RegionOffset};
 use memory::{
-    Access, AccessCx, AccessRules, AddressSpace, BusError, Iommu, IommuCtx, IommuFault, IotlbEntry,
-    MmioDevice,
+    Access, AccessCx, AccessRules, AddressSpace, BusError, Iommu, IommuChange, IommuCtx, IommuEvent,
+    IommuFault, IommuNotifiers, IotlbEntry, MmioDevice,
 };
 
 /// Dword registers.
@@ -41,11 +42,13 @@ pub mod reg {
 #[derive(Debug)]
 pub struct PageTable {
     entries: Box<[AtomicU32]>,
+    notifiers: IommuNotifiers,
 }
 
 impl Default for PageTable {
     fn default() -> Self {
-        Self { entries: (0..PAGES).map(|_| AtomicU32::new(0)).collect() }
+        let entries = (0..PAGES).map(|_| AtomicU32::new(0)).collect();
+        Self { entries, notifiers: IommuNotifiers::default() }
     }
 }
 
@@ -65,11 +68,32 @@ impl PageTable {
             .map_or(0, |e| e.load(Ordering::Acquire))
     }
 
+    /// Sets an entry and announces what it changes: what was mapped is unmapped first.
     fn set(&self, page: u64, entry: u32) {
-        if let Some(slot) = usize::try_from(page).ok().and_then(|page| self.entries.get(page)) {
-            slot.store(entry, Ordering::Release);
+        let Some(slot) = usize::try_from(page).ok().and_then(|page| self.entries.get(page)) else { return };
+        let old = slot.swap(entry, Ordering::AcqRel);
+        if old == entry {
+            return;
+        }
+        let first = page << PAGE_SHIFT;
+        let range = AddrRange::new(first, first | PAGE_MASK).expect("a page is not empty");
+        let unmapped = is_mapped(old).then_some(IommuEvent::unmap(range));
+        let mapped = is_mapped(entry).then_some(IommuEvent {
+            change: IommuChange::Map,
+            range,
+            translated: u64::from(entry) & !PAGE_MASK,
+            read: entry & ENTRY_READ != 0,
+            write: entry & ENTRY_WRITE != 0,
+        });
+        for event in [unmapped, mapped].into_iter().flatten() {
+            self.notifiers.notify(0, &event).expect("an unmapping carries no permissions here");
         }
     }
+}
+
+/// Whether an entry lets anything pass.
+const fn is_mapped(entry: u32) -> bool {
+    entry & (ENTRY_READ | ENTRY_WRITE) != 0
 }
 
 /// The chip's state.
@@ -163,12 +187,23 @@ impl Iommu for PagedIommu {
         _ctx: &IommuCtx,
     ) -> Result<IotlbEntry, IommuFault> {
         let entry = self.table.get(iova >> PAGE_SHIFT);
-        let (read, write) = (entry & ENTRY_READ != 0, entry & ENTRY_WRITE != 0);
-        if !read && !write {
+        if !is_mapped(entry) {
             return Err(IommuFault::Unmapped);
         }
+        let (read, write) = (entry & ENTRY_READ != 0, entry & ENTRY_WRITE != 0);
         let translated = (u64::from(entry) & !PAGE_MASK) | (iova & PAGE_MASK);
         Ok(IotlbEntry { target: self.target.clone(), iova, translated, mask: PAGE_MASK, read, write })
+    }
+
+    fn mappings(&self, range: AddrRange, index: u32) -> Box<dyn Iterator<Item = IotlbEntry> + '_> {
+        let last = (range.last() >> PAGE_SHIFT).min(PAGES as u64 - 1);
+        let ctx = IommuCtx { index, ..IommuCtx::default() };
+        let entry = move |page| self.translate(page << PAGE_SHIFT, None, &ctx).ok();
+        Box::new((range.first() >> PAGE_SHIFT..=last).filter_map(entry))
+    }
+
+    fn notifiers(&self) -> Option<&IommuNotifiers> {
+        Some(&self.table.notifiers)
     }
 }
 

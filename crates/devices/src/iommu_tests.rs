@@ -1,13 +1,17 @@
 //! The registers, and accesses through an IOMMU region into memory.
 
 use super::*;
-use memory::{MemoryMap, Placement, RegionId, RegionSpec, SpaceConfig, TxError, TxOutcome, UnassignedPolicy};
+use memory::{
+    IommuSink, IommuSubscription, IommuWatch, Iotlb, MemAttrs, MemoryMap, NotifyKinds, Placement, RegionId,
+    RegionSpec, SpaceConfig, TxError, TxOutcome, UnassignedPolicy,
+};
 
 const RAM: u64 = 0x10_0000;
 
 struct Rig {
     map: MemoryMap,
     ram: RegionId,
+    iommu: RegionId,
     bus: AddressSpace,
     registers: IommuRegisters,
 }
@@ -28,10 +32,10 @@ fn rig() -> Rig {
     txn.attach(system, RAM, ram, Placement::Exclusive).unwrap();
     txn.commit().unwrap();
     let table = PageTable::new();
-    let iommu = PagedIommu::new(Arc::clone(&table), map.space(system, "system", config).unwrap());
-    let root = map.add(RegionSpec::iommu("iommu", 0x20_0000, iommu)).unwrap();
-    let bus = map.space(root, "bus", config).unwrap();
-    Rig { map, ram, bus, registers: IommuRegisters::new(table) }
+    let model = PagedIommu::new(Arc::clone(&table), map.space(system, "system", config).unwrap());
+    let iommu = map.add(RegionSpec::iommu("iommu", 0x20_0000, model)).unwrap();
+    let bus = map.space(iommu, "bus", config).unwrap();
+    Rig { map, ram, iommu, bus, registers: IommuRegisters::new(table) }
 }
 
 impl Rig {
@@ -121,4 +125,65 @@ fn entries_keep_frame_and_rights_until_reset() {
     );
     rig.registers.reset();
     assert_eq!((rig.registers.state().index, rig.entry(3)), (0, 0));
+}
+
+/// Keeps the events.
+#[derive(Default)]
+struct Heard(std::sync::Mutex<Vec<IommuEvent>>);
+
+impl IommuSink for Heard {
+    fn notify(&self, event: &IommuEvent) {
+        self.0.lock().unwrap().push(*event);
+    }
+}
+
+#[test]
+fn changes_of_the_table_are_announced_and_replayed() {
+    let mut rig = rig();
+    let heard = Arc::new(Heard::default());
+    let kinds = NotifyKinds::MAP | NotifyKinds::UNMAP;
+    let watch = IommuWatch { kinds, range: AddrRange::ALL, index: 0 };
+    let take = || std::mem::take(&mut *heard.0.lock().unwrap());
+    rig.map_page(3, 0x5000 | BOTH);
+    let subscription: IommuSubscription = rig.map.watch_iommu(rig.iommu, watch, heard.clone()).unwrap();
+    subscription.replay();
+    let page = AddrRange::new(0x3000, 0x3fff).unwrap();
+    let map = |translated, write| IommuEvent {
+        change: IommuChange::Map,
+        range: page,
+        translated,
+        read: true,
+        write,
+    };
+    assert_eq!(take(), [map(0x5000, true)]);
+    rig.map_page(3, 0x5000 | BOTH);
+    assert_eq!(take(), [], "nothing has changed");
+    rig.map_page(3, 0x6000 | ENTRY_READ);
+    assert_eq!(take(), [IommuEvent::unmap(page), map(0x6000, false)]);
+    rig.map_page(3, 0x7000);
+    rig.map_page(3, 0);
+    assert_eq!(take(), [IommuEvent::unmap(page)], "an entry without permissions maps nothing");
+    rig.map_page(3, 0x5000 | ENTRY_READ);
+    take();
+    rig.registers.reset();
+    assert_eq!(take(), [IommuEvent::unmap(page)]);
+}
+
+#[test]
+fn remembered_translations_follow_the_table() {
+    let mut rig = rig();
+    let mut iotlb = Iotlb::new(rig.bus.clone());
+    let mut at = |rig: &Rig, addr| {
+        let found = iotlb.translate(addr, Some(Access::Read), MemAttrs::default()).map(|to| to.addr);
+        let asked = rig.bus.translate(addr, Some(Access::Read), MemAttrs::default()).map(|to| to.addr);
+        assert_eq!(found, asked);
+        (found, iotlb.stats().hits)
+    };
+    rig.map_page(1, 0x5000 | BOTH);
+    rig.map_page(2, 0x6000 | BOTH);
+    assert_eq!((at(&rig, 0x1004), at(&rig, 0x2004)), ((Ok(0x5004), 0), (Ok(0x6004), 0)));
+    rig.map_page(1, 0x9000 | BOTH);
+    assert_eq!((at(&rig, 0x1004), at(&rig, 0x2004)), ((Ok(0x9004), 0), (Ok(0x6004), 1)));
+    rig.map_page(1, 0);
+    assert_eq!(at(&rig, 0x1004).0, Err(TxError::Fault(IommuFault::Unmapped)));
 }
