@@ -5,12 +5,13 @@
 //! mapping is made, or written out when it is completed. A mapping holds the RAM blocks that it shows.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::bounce::{BounceBuffer, BounceShare, BounceWait};
 use crate::dispatch::{is_memory, room};
 use crate::view::HostSlice;
 use crate::walk::walk;
-use crate::{Access, AccessCx, AddressSpace, FlatView, HostPtr, MemAttrs, Row, Target, TxOutcome};
+use crate::{Access, AccessCx, AddressSpace, FlatView, HostPtr, Leaf, MemAttrs, Row, Target, TxOutcome};
 
 /// Why a range could not be mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -122,6 +123,8 @@ pub struct DmaMapping {
     filled: TxOutcome,
     completed: bool,
     _share: Option<BounceShare>,
+    /// The regions behind the direct segments: what their owners keep alive lives as long as the mapping.
+    _leaves: Vec<Arc<Leaf>>,
 }
 
 impl DmaMapping {
@@ -294,6 +297,7 @@ impl AddressSpace {
             }
         };
         let mut filled = TxOutcome::default();
+        let leaves = runs.iter().filter_map(|run| run.leaf.clone()).collect();
         let segments = runs.into_iter().map(|run| run.into_segment(&view, access, cx, &mut filled)).collect();
         Ok(DmaMapping {
             space: self.clone(),
@@ -302,6 +306,7 @@ impl AddressSpace {
             filled,
             completed: false,
             _share: Some(share),
+            _leaves: leaves,
         })
     }
 }
@@ -312,6 +317,8 @@ pub(crate) struct Run {
     pub len: u64,
     /// The memory behind them, if they may be accessed there.
     pub direct: Option<HostSlice>,
+    /// The region that the memory is that of.
+    pub leaf: Option<Arc<Leaf>>,
 }
 
 impl Run {
@@ -383,11 +390,13 @@ fn run_at(view: &FlatView, addr: u64, left: u64, access: Access, attrs: MemAttrs
     let write = access == Access::Write;
     let place = match walk(view, addr, Some(access), attrs) {
         Ok(place) => place,
-        Err(blocked) => return Run { addr, len: left.min(blocked.rest.saturating_add(1)), direct: None },
+        Err(blocked) => {
+            return Run { addr, len: left.min(blocked.rest.saturating_add(1)), direct: None, leaf: None };
+        }
     };
     let left = left.min(place.rest.saturating_add(1));
     let Some(range) = place.view.lookup(place.at) else {
-        return Run { addr, len: place.view.hole(place.at, left), direct: None };
+        return Run { addr, len: place.view.hole(place.at, left), direct: None, leaf: None };
     };
     let len = room(range.range.last(), place.at, left);
     let direct = match range.target(write) {
@@ -399,5 +408,6 @@ fn run_at(view: &FlatView, addr: u64, left: u64, access: Access, attrs: MemAttrs
             None
         }
     };
-    Run { addr, len, direct }
+    let leaf = direct.as_ref().and(range.binding(write)).map(|binding| Arc::clone(&binding.leaf));
+    Run { addr, len, direct, leaf }
 }

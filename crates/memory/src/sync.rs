@@ -1,7 +1,7 @@
 //! What the publication cell is made of: the standard library's locks and atomics, or those of loom, which runs a
 //! model of the cell through every order in which its threads can meet.
 
-#[cfg(not(loom))]
+#[cfg(not(all(loom, test)))]
 pub(crate) use std::{
     hint::spin_loop as spin,
     sync::{
@@ -10,7 +10,7 @@ pub(crate) use std::{
     },
 };
 
-#[cfg(loom)]
+#[cfg(all(loom, test))]
 pub(crate) use loom::{
     sync::{
         RwLock,
@@ -18,5 +18,5 @@ pub(crate) use loom::{
     },
     thread::yield_now as spin,
 };
-#[cfg(loom)]
+#[cfg(all(loom, test))]
 pub(crate) use std::sync::TryLockError;

@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use base::{AccessSize, RegionOffset};
 use memory::{
-    AccessCx, BusError, Device, MapDelta, MapError, MapListener, MemoryMap, MmioDevice, OwnerId, RegionSpec,
-    Row, Veto,
+    Access, AccessCx, BusError, Device, MapDelta, MapError, MapListener, MemoryMap, MmioDevice, OwnerId,
+    RegionSpec, Row, Veto,
 };
 
 use crate::common::*;
@@ -61,6 +61,22 @@ fn item_122_the_regions_of_an_owner_leave_in_one_commit() {
     assert!(value == 0x10 && outcome.is_ok());
     drop(view);
     assert!(gone.load(Ordering::SeqCst));
+}
+
+#[test]
+fn item_122_the_owner_outlives_a_mapping() {
+    let world = World::new(ZEROS);
+    let (data, gone) = canary();
+    let card = world.map.add_owner("card", data);
+    world.put(world.root, 0, 0, RegionSpec::ram("vram", 0x1000).owned_by(card));
+    world.put(world.root, 0x1000, 0, RegionSpec::ram("other", 0x1000));
+    let mut mapping = world.space.map(0xf00, 0x200, Access::Write, &mut AccessCx::dma()).unwrap();
+    let other = world.space.map(0x1000, 0x10, Access::Write, &mut AccessCx::dma()).unwrap();
+    world.map.drop_owner(card).unwrap();
+    assert!(mapping.write(0, &[7; 0x200]) && !gone.load(Ordering::SeqCst));
+    assert!(mapping.complete(0x200, &mut AccessCx::dma()).is_ok());
+    assert!(gone.load(Ordering::SeqCst), "the last use is over");
+    drop(other);
 }
 
 #[test]
