@@ -33,6 +33,7 @@ mod graph;
 mod host;
 #[cfg(any(test, miri))]
 mod host_alloc;
+pub mod inspect;
 mod ioevent;
 mod iommu;
 mod iotlb;

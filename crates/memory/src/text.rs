@@ -92,7 +92,7 @@ impl Tree<'_> {
         match node.kind {
             NodeKind::Alias { target, offset } => self.alias(node, target, offset)?,
             NodeKind::Leaf(_) | NodeKind::Container => {
-                write!(self.text, "{}): {}", self.tag(node), node.name)?;
+                write!(self.text, "{}): {}", node_tag(self.graph, node), node.name)?;
             }
         }
         writeln!(self.text, "{}", if node.enabled { "" } else { " [disabled]" })?;
@@ -107,22 +107,25 @@ impl Tree<'_> {
     fn alias(&mut self, node: &Node, target: RegionId, offset: u64) -> fmt::Result {
         let name = self.graph.get(target).map_or("(removed)", |target| &*target.name);
         let end = offset.saturating_add(node.last);
-        write!(self.text, "{}): alias {} @{name} {offset:016x}-{end:016x}", self.tag(node), node.name)?;
+        write!(
+            self.text,
+            "{}): alias {} @{name} {offset:016x}-{end:016x}",
+            node_tag(self.graph, node),
+            node.name
+        )?;
         if self.listed.insert(target) {
             self.targets.push(target);
         }
         Ok(())
     }
+}
 
-    /// What a listing calls the kind of a node; an alias is called what its target is.
-    fn tag(&self, node: &Node) -> &'static str {
-        match &node.kind {
-            NodeKind::Leaf(leaf) => leaf_tag(leaf, node.readonly, node.romd),
-            NodeKind::Container => "i/o",
-            NodeKind::Alias { target, .. } => {
-                self.graph.get(*target).map_or("i/o", |target| self.tag(target))
-            }
-        }
+/// What a listing calls the kind of a node; an alias is called what its target is.
+pub(crate) fn node_tag(graph: &Graph, node: &Node) -> &'static str {
+    match &node.kind {
+        NodeKind::Leaf(leaf) => leaf_tag(leaf, node.readonly, node.romd),
+        NodeKind::Container => "i/o",
+        NodeKind::Alias { target, .. } => graph.get(*target).map_or("i/o", |target| node_tag(graph, target)),
     }
 }
 
@@ -156,7 +159,7 @@ impl FlatView {
                 "  {} (prio {}, {}): {}",
                 range.range,
                 range.leaf().priority(),
-                tag(range),
+                range_tag(range),
                 range.name()
             )?;
             if range.offset() != 0 {
@@ -170,7 +173,7 @@ impl FlatView {
 }
 
 /// QEMU calls every range with a read-only path `rom`, whatever its leaf is.
-fn tag(range: &FlatRange) -> String {
+pub(crate) fn range_tag(range: &FlatRange) -> String {
     let attrs = range.attrs();
     let kind = if attrs.readonly || matches!(range.write, Target::Discard) {
         "rom"

@@ -10,6 +10,7 @@ mod construction;
 mod dispatch;
 mod extras;
 mod flatten;
+mod inspect;
 mod iommu;
 mod life;
 mod listeners;
