@@ -150,6 +150,11 @@ impl FlatView {
     fn write_flat(&self, text: &mut String) -> fmt::Result {
         writeln!(text, "FlatView #{}", self.generation())?;
         writeln!(text, " AS \"{}\"", self.space_name())?;
+        self.write_ranges(text)
+    }
+
+    /// A line for each range, or that there is none.
+    pub(crate) fn write_ranges(&self, text: &mut String) -> fmt::Result {
         if self.is_empty() {
             return writeln!(text, "  No rendered FlatView");
         }

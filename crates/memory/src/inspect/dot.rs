@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write};
 
+use super::picture::Fill;
 use super::{MapDump, RegionInfo, RegionKind};
 use crate::RegionId;
 
@@ -36,7 +37,7 @@ impl MapDump {
     fn write_region(&self, text: &mut String, region: &RegionInfo) -> fmt::Result {
         let label =
             quoted(&format!("{}\n{} {:#x} bytes", region.name, region.tag, u128::from(region.last) + 1));
-        let (fill, line) = (fill(region), if region.enabled { "solid" } else { "dotted" });
+        let (fill, line) = (Fill::of(region).colour(), if region.enabled { "solid" } else { "dotted" });
         let style = format!("style=\"filled,{line}\", fillcolor=\"{fill}\"");
         writeln!(text, "  {} [label={label}, {style}];", node(region.id))?;
         for child in region.children.iter().filter_map(|child| self.regions.get(child)) {
@@ -55,19 +56,6 @@ impl MapDump {
 
 fn node(id: RegionId) -> String {
     format!("r{}_{}", id.index, id.serial)
-}
-
-/// Colour of a box.
-fn fill(region: &RegionInfo) -> &'static str {
-    match region.kind {
-        RegionKind::Ram if region.readonly => "#f5d9b5",
-        RegionKind::Ram => "#cfe8cf",
-        RegionKind::RomDevice => "#f0e2a8",
-        RegionKind::Mmio => "#c9dcf5",
-        RegionKind::Iommu => "#e0cff0",
-        RegionKind::Reservation => "#dddddd",
-        RegionKind::Container | RegionKind::Alias { .. } => "#ffffff",
-    }
 }
 
 /// A string of the language: quotes and backslashes are escaped, line ends become its own.

@@ -235,7 +235,7 @@ impl Search<'_> {
 }
 
 impl Explanation {
-    /// The explanation for people, one line for each region looked at; neighbours that lie elsewhere share a line.
+    /// The explanation for people, one line for each region looked at.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -245,21 +245,9 @@ impl Explanation {
 
     fn write(&self, text: &mut String) -> fmt::Result {
         writeln!(text, "address {:016x} of space \"{}\"", self.addr, self.space)?;
-        let mut elsewhere: Option<(usize, Vec<&str>)> = None;
         for step in &self.steps {
-            match (&mut elsewhere, &step.verdict) {
-                (Some((depth, names)), Verdict::Elsewhere) if *depth == step.depth => names.push(&step.name),
-                (_, Verdict::Elsewhere) => {
-                    write_elsewhere(text, elsewhere.take())?;
-                    elsewhere = Some((step.depth, vec![&step.name]));
-                }
-                _ => {
-                    write_elsewhere(text, elsewhere.take())?;
-                    writeln!(text, "{step}")?;
-                }
-            }
+            writeln!(text, "{step}")?;
         }
-        write_elsewhere(text, elsewhere)?;
         if self.given_up {
             writeln!(text, "  (given up after {MAX_STEPS} regions)")?;
         }
@@ -277,11 +265,6 @@ impl Explanation {
         }
         writeln!(text, "flat range: {} {}", info.range, info.tag)
     }
-}
-
-fn write_elsewhere(text: &mut String, names: Option<(usize, Vec<&str>)>) -> fmt::Result {
-    let Some((depth, names)) = names else { return Ok(()) };
-    writeln!(text, "{:indent$}skipped, not at this address: {}", "", names.join(", "), indent = 2 * depth + 2)
 }
 
 impl fmt::Display for Step {
@@ -305,7 +288,11 @@ impl fmt::Display for Step {
                 };
                 write!(f, ": answers {what} at offset {offset:016x}")
             }
-            Verdict::Elsewhere => write!(f, ": skipped, not at this address"),
+            Verdict::Elsewhere => {
+                let (sign, first) = if self.base < 0 { ("-", -self.base) } else { ("", self.base) };
+                let last = self.base + i128::from(self.last);
+                write!(f, ": skipped, lies at {sign}{first:x} to {last:x}")
+            }
             Verdict::Disabled => write!(f, ": skipped, disabled"),
             Verdict::Transparent => write!(f, ": skipped, lets the access through"),
             Verdict::Behind { sibling, priority } if *priority == self.priority => {

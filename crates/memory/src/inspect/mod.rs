@@ -6,9 +6,12 @@
 mod compare;
 mod dot;
 mod explain;
+mod flat;
+mod picture;
 
 pub use compare::{ViewChange, compare};
 pub use explain::{Explanation, Step, Verdict};
+pub use picture::{Mark, svg_of_change};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -59,6 +62,8 @@ pub struct RegionInfo {
     pub tag: &'static str,
     /// Id of its RAM block, if it has one.
     pub ram_id: Option<String>,
+    /// Bytes of its RAM block, if it has one: as many as it can grow to.
+    pub ram_bytes: Option<u64>,
     /// Offset of its last byte.
     pub last: u64,
     /// The region that it is attached to.
@@ -156,6 +161,7 @@ fn region_info(id: RegionId, node: &Node, tag: &'static str) -> RegionInfo {
         kind,
         tag,
         ram_id: node.leaf().and_then(|leaf| leaf.ram()).map(|block| block.name().to_owned()),
+        ram_bytes: node.leaf().and_then(|leaf| leaf.ram()).map(|block| block.len()),
         last: node.last,
         parent: node.parent,
         at: node.at,

@@ -44,12 +44,12 @@ fn item_116_explain_names_each_skipped_sibling_and_the_reason() {
     let wanted = "address 0000000000001010 of space \"space\"
   root (prio 0, i/o): holds the address
     window (prio 7, i/o): holds the address, but nothing in it answers; on to what lies below
-      skipped, not at this address: far
+      far (prio 0, i/o): skipped, lies at 1800 to 180f
     off (prio 6, i/o): skipped, disabled
     low (prio 0, ram): alias, shows ram @0000000000003010
       ram (prio 0, ram): answers reads and writes at offset 0000000000003010
     earlier (prio 0, i/o): skipped, hidden by low: equal priority, attached later
-    skipped, not at this address: elsewhere
+    elsewhere (prio 0, i/o): skipped, lies at 5000 to 5fff
     ram (prio 0, ram): skipped, hidden by low: equal priority, attached later
 reads: ram @0000000000003010, memory
 writes: ram @0000000000003010, memory

@@ -16,6 +16,7 @@ mod life;
 mod listeners;
 mod model;
 mod owners;
+mod picture;
 mod properties;
 mod qemu72;
 mod refused;
