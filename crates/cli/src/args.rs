@@ -32,7 +32,7 @@ pub enum Command {
     Diff(DiffCommand),
     /// Show what becomes of guest bytes: decoded instruction, Cranelift function, host code.
     Explain(ExplainArgs),
-    /// Show a board's memory map.
+    /// Show the memory map of a board or of a map file, explain an address, compare two maps.
     Mtree(MtreeArgs),
     /// List the embedded guests.
     Guests,
@@ -248,12 +248,44 @@ pub struct ExplainArgs {
 /// Arguments of `marq mtree`.
 #[derive(Args, Debug)]
 pub struct MtreeArgs {
-    /// The board.
-    #[arg(long, default_value = "bare")]
+    /// A map file, in TOML or (*.json) in JSON; see docs/MAPS.md.
+    pub map: Option<PathBuf>,
+    /// A board.
+    #[arg(long, default_value = "bare", conflicts_with = "map")]
     pub board: String,
-    /// The flat view and not the tree.
+    /// The flat views and not the tree.
     #[arg(long)]
     pub flat: bool,
+    /// Show disabled regions and what is below them, too.
+    #[arg(long)]
+    pub disabled: bool,
+    /// Form of what is shown.
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: MapFormat,
+    /// Say why an address (1048576, 0x100000, 1M) leads where it leads.
+    #[arg(long, value_name = "ADDR", value_parser = parse_address, conflicts_with_all = ["flat", "diff"])]
+    pub explain: Option<u64>,
+    /// List what another map (a file or a board) shows otherwise.
+    #[arg(long, value_name = "OTHER")]
+    pub diff: Option<String>,
+    /// The address space; without it --flat and --diff show all, --explain and --format svg the first.
+    #[arg(long, value_name = "NAME")]
+    pub space: Option<String>,
+}
+
+/// Form of a memory map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MapFormat {
+    /// As QEMU's `info mtree` prints it.
+    Text,
+    /// A map file with the flat views, for programs.
+    Json,
+    /// A map file.
+    Toml,
+    /// The graph, for Graphviz.
+    Dot,
+    /// A picture.
+    Svg,
 }
 
 /// Turns QEMU's spellings with one dash (`-kernel FILE`, `-append TEXT`) into ours.
@@ -281,6 +313,12 @@ fn parse_size(text: &str) -> Result<u64, String> {
     };
     let number: u64 = digits.parse().map_err(|_| format!("{text:?} is no size; write 64M, 512K or 1G"))?;
     number.checked_mul(1 << shift).filter(|size| *size > 0).ok_or_else(|| format!("{text:?} is out of range"))
+}
+
+/// An address, as map files write it.
+fn parse_address(text: &str) -> Result<u64, String> {
+    let address = machine::mapfile::number(text).and_then(|number| u64::try_from(number).ok());
+    address.ok_or_else(|| format!("{text:?} is no address; write 1048576, 0x100000 or 1M"))
 }
 
 fn parse_seeds(text: &str) -> Result<(u64, u64), String> {

@@ -55,18 +55,6 @@ impl ByteSink for Console {
     }
 }
 
-/// A machine with everything at its defaults.
-///
-/// # Errors
-/// What the host says, as a sentence.
-pub fn default_machine() -> Result<Machine, String> {
-    Machine::new(
-        BoardConfig::default(),
-        EngineConfig { jit: engine::JitMode::Off, ..EngineConfig::default() },
-    )
-    .map_err(|error| error.to_string())
-}
-
 fn engine_config(args: &RunArgs, jit: Jit) -> EngineConfig {
     let defaults = EngineConfig::default();
     EngineConfig {

@@ -125,18 +125,6 @@ impl Machine {
     pub fn ram_hash(&self) -> u64 {
         hash::of_blocks(self.board.blocks().iter().map(|block| &**block))
     }
-
-    /// The region tree, as QEMU's `info mtree` prints it.
-    #[must_use]
-    pub fn tree_text(&self) -> String {
-        self.board.tree_text()
-    }
-
-    /// The flat views, as QEMU's `info mtree -f` prints them.
-    #[must_use]
-    pub fn flat_text(&self) -> String {
-        self.board.flat_text()
-    }
 }
 
 #[cfg(test)]

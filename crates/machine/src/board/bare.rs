@@ -352,18 +352,6 @@ impl BareBoard {
     pub fn serial_input(&self, bytes: &[u8]) -> usize {
         self.chips.uart.lock().push_input(bytes)
     }
-
-    /// The region tree, as QEMU's `info mtree` prints it.
-    #[must_use]
-    pub fn tree_text(&self) -> String {
-        self.map.0.tree_text()
-    }
-
-    /// The flat views of memory, ports and bus, as QEMU's `info mtree -f` prints them.
-    #[must_use]
-    pub fn flat_text(&self) -> String {
-        [&self.memory, &self.ports, &self.iommu_bus].map(|space| space.view().flat_text()).join("\n")
-    }
 }
 
 /// A region with RAM, and the RAM.

