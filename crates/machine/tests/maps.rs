@@ -6,8 +6,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use machine::mapfile::{BuiltMap, MapFile};
-use machine::{BOARDS, BareBoard, BoardConfig};
+use marquetry_machine::mapfile::{BuiltMap, MapFile};
+use marquetry_machine::{BOARDS, BareBoard, BoardConfig};
 use memory::inspect::MapDump;
 
 mod tools;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::Stdio;
 
-use machine::mapfile::{BuiltMap, MapFile};
+use marquetry_machine::mapfile::{BuiltMap, MapFile};
 use memory::{MapTxn, Placement, RegionId};
 use serde_json::{Value, json};
 

@@ -22,6 +22,8 @@ impl MemoryMap {
     }
 
     fn tree(&self, disabled: bool) -> String {
+        // The last handle to a space may be among them: it goes when the graph is not locked any more.
+        let mut held = Vec::new();
         let state = lock(&self.0.state);
         let graph = &state.graph;
         let mut tree =
@@ -29,6 +31,7 @@ impl MemoryMap {
         let mut roots: Vec<(RegionId, Vec<String>)> = Vec::new();
         for space in graph.spaces().iter().filter_map(|entry| Some((entry.root, entry.space.upgrade()?))) {
             let (root, name) = (space.0, space.1.info.name.to_string());
+            held.push(space.1);
             match roots.iter_mut().find(|(other, _)| *other == root) {
                 Some((_, names)) => names.push(name),
                 None => roots.push((root, vec![name])),

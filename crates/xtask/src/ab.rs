@@ -144,10 +144,10 @@ fn more(args: &Args, manifest: &str) -> Vec<String> {
 fn bench_work(manifest: &str, guest: &str) -> Option<String> {
     let value = |section: &str, key: &str| {
         let lines = section.lines().filter_map(|line| line.split_once(" = "));
-        let found = lines
+        let mut found = lines
             .filter(|(name, _)| name.trim() == key)
             .map(|(_, value)| value.trim().trim_matches('"').to_owned());
-        found.last()
+        found.next_back()
     };
     let section =
         manifest.split("[[guest]]").find(|section| value(section, "name").as_deref() == Some(guest))?;

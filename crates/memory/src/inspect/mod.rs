@@ -18,7 +18,8 @@ use std::sync::Arc;
 
 use base::AddrRange;
 
-use crate::graph::{Node, NodeKind};
+use crate::children::Children;
+use crate::graph::{Graph, Node, NodeKind};
 use crate::region::Backing;
 use crate::view::Binding;
 use crate::{
@@ -130,12 +131,14 @@ impl MemoryMap {
     /// The regions and spaces as data.
     #[must_use]
     pub fn dump(&self) -> MapDump {
+        // The last handle to a space may be among them: it goes when the graph is not locked any more.
+        let mut held = Vec::new();
         let state = lock(&self.0.state);
         let graph = &state.graph;
-        let regions =
-            graph.nodes().map(|(id, node)| (id, region_info(id, node, text::node_tag(graph, node))));
-        let spaces = graph.spaces.iter().filter_map(|entry| {
+        let regions = graph.nodes().map(|(id, node)| (id, region_info(id, node, graph)));
+        let spaces = graph.spaces().iter().filter_map(|entry| {
             let space = entry.space.upgrade()?;
+            held.push(Arc::clone(&space));
             let (name, config) = (space.info.name.to_string(), space.info.config);
             Some(SpaceInfo { name, root: entry.root, config, view: space.view() })
         });
@@ -143,7 +146,7 @@ impl MemoryMap {
     }
 }
 
-fn region_info(id: RegionId, node: &Node, tag: &'static str) -> RegionInfo {
+fn region_info(id: RegionId, node: &Node, graph: &Graph) -> RegionInfo {
     let kind = match &node.kind {
         NodeKind::Container => RegionKind::Container,
         NodeKind::Alias { target, offset } => RegionKind::Alias { target: *target, offset: *offset },
@@ -155,11 +158,12 @@ fn region_info(id: RegionId, node: &Node, tag: &'static str) -> RegionInfo {
             Backing::Reservation => RegionKind::Reservation,
         },
     };
+    let children = graph.children(id).map_or_else(|_| Vec::new(), Children::ordered);
     RegionInfo {
         id,
         name: node.name.to_string(),
         kind,
-        tag,
+        tag: text::node_tag(graph, node),
         ram_id: node.leaf().and_then(|leaf| leaf.ram()).map(|block| block.name().to_owned()),
         ram_bytes: node.leaf().and_then(|leaf| leaf.ram()).map(|block| block.len()),
         last: node.last,
@@ -167,7 +171,7 @@ fn region_info(id: RegionId, node: &Node, tag: &'static str) -> RegionInfo {
         at: node.at,
         priority: node.priority,
         exclusive: node.exclusive,
-        children: node.children.iter().map(|child| child.id).collect(),
+        children: children.iter().map(|child| child.id).collect(),
         enabled: node.enabled,
         readonly: node.readonly,
         nonvolatile: node.nonvolatile,
