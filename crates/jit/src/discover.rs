@@ -95,7 +95,7 @@ impl Discovered {
     }
 }
 
-/// Return addresses that a return is compared with at most.
+/// Return addresses that a return is compared with at most: those of the calls that were met first.
 const MAX_RETURNS: usize = 4;
 
 /// Expected targets of an indirect branch that are taken in, when those of all branches do not fit into the unit.
@@ -107,8 +107,13 @@ struct Walk<'a> {
     most: usize,
     insns: BTreeMap<u32, Insn>,
     leaders: BTreeSet<u32>,
-    returns: Vec<u32>,
     work: VecDeque<u32>,
+    /// Targets of calls and EIPs behind them, as long as nothing is known to return there.
+    calls: Vec<(u32, u32)>,
+    /// EIPs that a return in the unit is compared with.
+    returns: Vec<u32>,
+    /// Whether the unit has a return.
+    has_return: bool,
 }
 
 /// Finds the blocks of the unit that `request` asks for.
@@ -130,14 +135,17 @@ impl<'a> Walk<'a> {
             most,
             insns: BTreeMap::new(),
             leaders: BTreeSet::from([request.entry]),
-            returns: Vec::new(),
             work: VecDeque::from([request.entry]),
+            calls: Vec::new(),
+            returns: Vec::new(),
+            has_return: false,
         }
     }
 
     fn run_all(&mut self) {
         while let Some(eip) = self.work.pop_front() {
             self.run(eip);
+            self.behind_calls();
         }
     }
 
@@ -190,25 +198,41 @@ impl<'a> Walk<'a> {
             }
             (Op::Call, Some(target)) => {
                 if target != next {
-                    self.returns.push(next);
-                    self.queue(next);
+                    self.calls.push((target, next));
                 }
                 self.queue(target);
             }
             (Op::Jmp | Op::Call, _) => {
                 let likely = self.likely_at(eip);
-                if insn.op == Op::Call && !likely.is_empty() && !likely.contains(&next) {
-                    self.returns.push(next);
-                    self.queue(next);
+                if insn.op == Op::Call && !likely.contains(&next) {
+                    self.calls.extend(likely.iter().map(|target| (*target, next)));
                 }
                 for target in likely {
                     self.queue(*target);
                 }
             }
-            (Op::Ret, _) => {}
+            (Op::Ret, _) => self.has_return = true,
             _ => return false,
         }
         true
+    }
+
+    /// Queues what lies behind the calls that the unit may return from: their functions are in it, and so is a return.
+    fn behind_calls(&mut self) {
+        if !self.has_return {
+            return;
+        }
+        for (target, next) in std::mem::take(&mut self.calls) {
+            if self.returns.len() == MAX_RETURNS || self.returns.contains(&next) {
+                continue;
+            }
+            if self.insns.contains_key(&target) {
+                self.returns.push(next);
+                self.queue(next);
+            } else {
+                self.calls.push((target, next));
+            }
+        }
     }
 
     fn queue(&mut self, eip: u32) {
@@ -232,9 +256,6 @@ impl<'a> Walk<'a> {
         }
         let mut returns = self.returns;
         returns.retain(|eip| blocks.contains_key(eip));
-        returns.sort_unstable();
-        returns.dedup();
-        returns.truncate(MAX_RETURNS);
         Discovered { blocks, returns, likely }
     }
 
@@ -343,5 +364,27 @@ mod tests {
         let unit = discover(&request);
         assert_eq!((unit.followers(0x1000), unit.returns.clone()), (vec![0x1003], vec![0x1002]));
         assert_eq!(unit.followers(0x1003), vec![0x1002]);
+    }
+
+    #[test]
+    fn what_lies_behind_a_call_belongs_to_the_unit_if_the_unit_returns_there() {
+        let found = |code: &[u8]| {
+            let unit = discover(&request(code.to_vec(), 100));
+            (unit.blocks.keys().copied().collect::<Vec<u32>>(), unit.returns)
+        };
+        // call 1008; inc eax; ret; nop; inc eax; ret.
+        let inside = found(&[0xe8, 3, 0, 0, 0, 0x40, 0xc3, 0x90, 0x40, 0xc3]);
+        assert_eq!(inside, (vec![0x1000, 0x1005, 0x1008], vec![0x1005]));
+        // The function is outside: a return from it would come from outside too.
+        let outside = found(&[0xe8, 0, 1, 0, 0, 0x40, 0xc3]);
+        assert_eq!(outside, (vec![0x1000], vec![]));
+        // The function does not return: jmp $.
+        let endless = found(&[0xe8, 3, 0, 0, 0, 0x40, 0xc3, 0x90, 0xeb, 0xfe]);
+        assert_eq!(endless, (vec![0x1000, 0x1008], vec![]));
+        // Five times call 101a; ret; and the function: ret.
+        let calls = [0x15, 0x10, 0x0b, 0x06, 0x01].map(|to| [0xe8, to, 0, 0, 0]);
+        let (blocks, returns) = found(&[calls.as_flattened(), &[0xc3, 0xc3]].concat());
+        assert_eq!(returns, [0x1005, 0x100a, 0x100f, 0x1014]);
+        assert_eq!(blocks, [0x1000, 0x1005, 0x100a, 0x100f, 0x1014, 0x101a]);
     }
 }
