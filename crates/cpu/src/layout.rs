@@ -158,7 +158,7 @@ pub const WINDOWS: usize = 32;
 pub const WINDOW_SHARED: usize = 8;
 
 /// Entries in the jump cache; a power of two.
-pub const JUMP_CACHE_SIZE: usize = 4096;
+pub const JUMP_CACHE_SIZE: usize = 16384;
 
 /// One entry of the jump cache (jit.md, 2): indirect branches look here for the translation of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
