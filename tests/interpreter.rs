@@ -178,3 +178,26 @@ fn a_store_of_translated_code_shows_in_interpreted_code() {
         assert!(begins.contains(&CODE) && begins.iter().all(|eip| *eip < CODE + there), "{begins:x?}");
     }
 }
+
+/// A repeated string instruction is worth more executions, also of the place that leads to it without a branch.
+#[test]
+fn repeated_string_instructions_make_code_hot_soon() {
+    let config = EngineConfig { jit: JitMode::Sync, threshold: 100, ..EngineConfig::default() };
+    let mut machine = Machine::new(BoardConfig::default(), config).expect("a machine");
+    let code = [
+        0xba, 10, 0, 0, 0, // 00: mov edx, 10
+        0x9c, 0x9d, // 05: pushf; popf
+        0xb9, 4, 0, 0, 0, 0xbf, 0, 0, 0x20, 0, // 07: mov ecx, 4; mov edi, 200000
+        0xf3, 0xaa, // 11: rep stosb
+        0x4a, 0x75, 0xef, // 13: dec edx; jnz 05
+        0xf4, // 16: hlt
+    ];
+    assert!(machine.memory().write_rom(u64::from(CODE), &code).is_empty());
+    let cpu = machine.engine_mut().cpu_mut();
+    cpu.set_flat_protected(CODE);
+    cpu.state.gpr[4] = 0x8000;
+    assert_eq!(machine.run(None), Stop::Halted(CODE + 0x17));
+    let begins: Vec<u32> =
+        machine.engine().translations().iter().map(|translation| translation.eip).collect();
+    assert!(begins.contains(&(CODE + 5)), "{begins:x?}");
+}

@@ -59,8 +59,9 @@ struct Block {
     /// Its instructions: how many, and the first.
     count: u16,
     first: u32,
-    /// How often it was entered, up to the greatest number.
+    /// How often it was entered, up to the greatest number; an entry counts as many times as `weight` says.
     runs: u32,
+    weight: u32,
     /// What the watch said when the bytes were last compared.
     seen: Seen,
     /// The number of the search for a translation that found none; see [`BlockCache::searched`].
@@ -107,9 +108,20 @@ impl BlockCache {
             id = self.compare(cpu, id)?;
         }
         if let Some(block) = self.blocks.get_mut(id.0 as usize) {
-            block.runs = block.runs.saturating_add(1);
+            block.runs = block.runs.saturating_add(block.weight);
         }
         Ok(id)
+    }
+
+    /// Counts an execution of `id`, if it has weight, as one of the block `head` too, which led to it without a branch.
+    #[inline]
+    pub fn lend_weight(&mut self, id: BlockId, head: BlockId) {
+        let weight = self.get(id).map_or(0, |block| block.weight - 1);
+        if weight != 0
+            && let Some(head) = self.blocks.get_mut(head.0 as usize)
+        {
+            head.runs = head.runs.saturating_add(weight);
+        }
     }
 
     /// The instructions of a block, of which only the last may need the run loop or be followed by another than the
@@ -122,7 +134,7 @@ impl BlockCache {
         (insns.unwrap_or_default(), block.branches)
     }
 
-    /// How often the code at `eip` was entered.
+    /// How often the code at `eip` was entered, repeated string instructions weighted.
     pub fn runs(&self, eip: u32) -> u32 {
         self.get(self.find(eip)).map_or(0, |block| block.runs)
     }
@@ -131,6 +143,11 @@ impl BlockCache {
     #[inline]
     pub fn heat(&self, id: BlockId) -> (u32, u64) {
         self.get(id).map_or((0, 0), |block| (block.runs, block.searched))
+    }
+
+    /// Whether the code at `eip` was entered fewer than `threshold` times, and the search `number` found no translation.
+    pub fn is_known_cold(&self, eip: u32, number: u64, threshold: u32) -> bool {
+        self.get(self.find(eip)).is_some_and(|block| block.searched == number && block.runs < threshold)
     }
 
     /// Notes that the search `number` has found no translation at `eip`; 0 for that there may be one.
@@ -241,6 +258,7 @@ impl BlockCache {
         let last = self.decoded.last();
         block.branches = last.is_some_and(|insn| ends_block(insn.op));
         block.indirect = last.filter(|insn| is_indirect(insn)).map_or(0, |insn| insn.len);
+        block.weight = last.map_or(1, weight);
         (block.code32, block.len) = (mode.code32, len as u8);
         (block.count, block.first) = ((self.insns.len() - first) as u16, first as u32);
         id
@@ -260,6 +278,7 @@ impl BlockCache {
             count: 0,
             first: 0,
             runs: 0,
+            weight: 1,
             seen: Seen::NEVER,
             searched: 0,
             next: [BlockId::NONE; 2],
@@ -286,6 +305,14 @@ fn chain(eip: u32) -> usize {
 /// Whether the instruction is a near jump or call to an address that it computes.
 fn is_indirect(insn: &Insn) -> bool {
     matches!(insn.op, Op::Jmp | Op::Call) && !matches!(insn.operand(0), Operand::Target(_))
+}
+
+/// Executions that one of a repeated string instruction is taken for.
+const REPEATED: u32 = 50;
+
+/// What a block counts for that ends in an instruction.
+fn weight(last: &Insn) -> u32 {
+    if last.rep == Rep::None { 1 } else { REPEATED }
 }
 
 /// Whether the next instruction is the one behind, and the run loop need not look at the state before it.

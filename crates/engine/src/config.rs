@@ -17,10 +17,14 @@ pub struct EngineConfig {
     /// When guest code is compiled.
     pub jit: JitMode,
     /// Executions of a block in the interpreter before it is compiled; 0 compiles before the first.
+    ///
+    /// By default as many as cost about what compiling costs (20 us for an instruction, where an execution in the
+    /// interpreter takes some 14 ns), so that at worst twice as much is paid as would have been best.
     pub threshold: u32,
     /// Bytes of code memory.
     pub code_bytes: usize,
-    /// Most instructions in a unit.
+    /// Most instructions in a unit. Larger ones save little, as units are linked, and cost much where the same functions
+    /// are called from many places, or where units are often dropped.
     pub unit_limit: usize,
     /// Most instructions between two looks at timers and other threads.
     pub slice: u32,
@@ -41,9 +45,9 @@ impl Default for EngineConfig {
     fn default() -> Self {
         Self {
             jit: JitMode::Sync,
-            threshold: 30,
+            threshold: 1500,
             code_bytes: 64 << 20,
-            unit_limit: 300,
+            unit_limit: 128,
             slice: 200_000,
             slow_after: 8,
             ungroup_after: 100,

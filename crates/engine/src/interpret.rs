@@ -24,6 +24,8 @@ impl Engine {
 
     fn interpret_blocks(&mut self, beyond: bool) -> Result<(), Stop> {
         let (mut before, mut branch) = (BlockId::NONE, false);
+        // The last place that a translation may begin at.
+        let mut head = BlockId::NONE;
         loop {
             flags::materialize(&mut self.owner.cpu.state);
             before = match self.interpreted.enter(&mut self.owner.cpu, before) {
@@ -32,6 +34,11 @@ impl Engine {
             };
             if branch && !beyond && self.is_wanted(before) {
                 return Ok(());
+            }
+            if branch || head == BlockId::NONE {
+                head = before;
+            } else {
+                self.interpreted.lend_weight(before, head);
             }
             branch = self.interpret_block(before)?;
             let state = &self.owner.cpu.state;
@@ -45,8 +52,12 @@ impl Engine {
     fn is_wanted(&self, block: BlockId) -> bool {
         let (runs, searched) = self.interpreted.heat(block);
         let ready = self.worker.as_ref().is_some_and(Worker::is_ready);
-        let room = self.worker.as_ref().is_none_or(Worker::has_room);
-        ready || runs > self.config.threshold && (room || searched != self.searches)
+        ready || runs > self.config.threshold && (self.has_room() || searched != self.searches)
+    }
+
+    /// Whether a translation could be made now.
+    pub(crate) fn has_room(&self) -> bool {
+        self.worker.as_ref().is_none_or(Worker::has_room)
     }
 
     /// Interprets a block from its begin on; whether control may have gone elsewhere after the last instruction.

@@ -420,6 +420,11 @@ impl Engine {
 
     /// The translation at EIP: found, or made now if the code is hot.
     fn translation(&mut self) -> Result<Option<UnitId>, Stop> {
+        let eip = self.owner.cpu.state.eip;
+        let threshold = if self.has_room() { self.config.threshold } else { u32::MAX };
+        if self.interpreted.is_known_cold(eip, self.searches, threshold) {
+            return Ok(None);
+        }
         let spot = match self.spot() {
             Ok(Some(spot)) => spot,
             Ok(None) => return Ok(None),
