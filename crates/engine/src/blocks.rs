@@ -45,23 +45,14 @@ impl BlockId {
     pub const NONE: Self = Self(u32::MAX);
 }
 
-/// A block; the bytes that it was decoded from are kept elsewhere, so that what is looked at lies close together.
+/// A block; the bytes that it was decoded from are kept elsewhere, so that what is looked at lies in one line of the
+/// host's cache.
 #[derive(Clone, Copy)]
+#[repr(align(64))]
 struct Block {
     eip: u32,
-    code32: bool,
-    /// Control may go elsewhere after the last instruction.
-    branches: bool,
-    /// Bytes.
-    len: u8,
-    /// Bytes of the last instruction, if it is an indirect jump or call; else 0.
-    indirect: u8,
-    /// Its instructions: how many, and the first.
-    count: u16,
-    first: u32,
     /// How often it was entered, up to the greatest number; an entry counts as many times as `weight` says.
     runs: u32,
-    weight: u32,
     /// What the watch said when the bytes were last compared.
     seen: Seen,
     /// The number of the search for a translation that found none; see [`BlockCache::searched`].
@@ -70,7 +61,20 @@ struct Block {
     next: [BlockId; 2],
     /// The next one in its chain.
     link: BlockId,
+    /// Its instructions: the first, and how many.
+    first: u32,
+    count: u16,
+    weight: u16,
+    /// Bytes.
+    len: u8,
+    /// Bytes of the last instruction, if it is an indirect jump or call; else 0.
+    indirect: u8,
+    code32: bool,
+    /// Control may go elsewhere after the last instruction.
+    branches: bool,
 }
+
+const _: () = assert!(size_of::<Block>() == 64);
 
 /// The blocks, in the order in which they were met first.
 pub struct BlockCache {
@@ -108,7 +112,7 @@ impl BlockCache {
             id = self.compare(cpu, id)?;
         }
         if let Some(block) = self.blocks.get_mut(id.0 as usize) {
-            block.runs = block.runs.saturating_add(block.weight);
+            block.runs = block.runs.saturating_add(u32::from(block.weight));
         }
         Ok(id)
     }
@@ -116,7 +120,7 @@ impl BlockCache {
     /// Counts an execution of `id`, if it has weight, as one of the block `head` too, which led to it without a branch.
     #[inline]
     pub fn lend_weight(&mut self, id: BlockId, head: BlockId) {
-        let weight = self.get(id).map_or(0, |block| block.weight - 1);
+        let weight = self.get(id).map_or(0, |block| u32::from(block.weight - 1));
         if weight != 0
             && let Some(head) = self.blocks.get_mut(head.0 as usize)
         {
@@ -308,10 +312,10 @@ fn is_indirect(insn: &Insn) -> bool {
 }
 
 /// Executions that one of a repeated string instruction is taken for.
-const REPEATED: u32 = 50;
+const REPEATED: u16 = 50;
 
 /// What a block counts for that ends in an instruction.
-fn weight(last: &Insn) -> u32 {
+fn weight(last: &Insn) -> u16 {
     if last.rep == Rep::None { 1 } else { REPEATED }
 }
 

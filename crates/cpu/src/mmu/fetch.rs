@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use base::{AddrRange, LinearAddr, PhysAddr};
-use memory::{AccessCx, FlatView, RamBlock, Row, Target};
+use memory::{AccessCx, FlatView, GATE_CODE, RamBlock, Row, Target};
 
 use super::Mmu;
 use super::paging::Intent;
@@ -152,6 +152,14 @@ impl Mmu {
         let offset = slice.offset + (frame.0 - range.range.first());
         let whole = offset & base::PAGE_MASK == 0 && range.range.last() >= frame.0 | base::PAGE_MASK;
         whole.then(|| CodePage { block: Arc::clone(&slice.block), offset, phys: frame })
+    }
+
+    /// Whether translated code was made of bytes in the physical page `frame`, which lies in one RAM block.
+    pub(super) fn holds_code(&self, frame: PhysAddr) -> bool {
+        let Some(range) = self.view.lookup(frame.0) else { return false };
+        let Target::Host(slice) = &range.read else { return false };
+        let offset = slice.offset + (frame.0 - range.range.first());
+        slice.block.gate(offset >> base::PAGE_SHIFT) & GATE_CODE != 0
     }
 
     /// Live TLB entries.

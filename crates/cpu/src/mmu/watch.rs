@@ -1,7 +1,6 @@
 //! Watching the code that is being interpreted: whether fetching it anew could give other bytes or a fault.
 
 use base::LinearAddr;
-use memory::GATE_CODE;
 
 use super::paging::Intent;
 use super::tlb::host_copy;
@@ -29,13 +28,16 @@ pub(super) struct CodeWatch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
     changes: u64,
-    /// Of a page that translated code can store to.
-    translated: Option<u64>,
+    /// [`CANNOT`] of a page that translated code cannot store to.
+    translated: u64,
 }
+
+/// More often than translated code ever runs.
+const CANNOT: u64 = u64::MAX;
 
 impl Seen {
     /// Never.
-    pub const NEVER: Self = Self { changes: u64::MAX, translated: None };
+    pub const NEVER: Self = Self { changes: u64::MAX, translated: CANNOT };
 }
 
 impl CodeWatch {
@@ -79,17 +81,15 @@ impl Cpu {
     pub fn watch_code(&mut self, la: LinearAddr, bytes: &mut [u8]) -> Result<(usize, Seen), Exception> {
         let entry = self.translate(la, Intent { write: false, user: self.is_user() }, true)?;
         if entry.read == 0 || entry.read & base::PAGE_MASK != 0 {
-            return Ok((0, Seen { changes: self.mmu.watch.changes, translated: None }));
+            return Ok((0, Seen { changes: self.mmu.watch.changes, translated: CANNOT }));
         }
         self.mmu.watch.watch(entry.read);
         let here = (base::PAGE_SIZE as usize - la.page_offset() as usize).min(bytes.len());
         host_copy(entry.read, la.page_offset(), &mut bytes[..here]);
-        let open = self
-            .mmu
-            .page_of(entry.phys)
-            .is_none_or(|page| page.block.gate(page.offset >> base::PAGE_SHIFT) & GATE_CODE == 0);
+        // Where the TLB allows direct stores the gate is open.
+        let open = entry.write != 0 || !self.mmu.holds_code(entry.phys);
         let CodeWatch { changes, translated, .. } = self.mmu.watch;
-        Ok((here, Seen { changes, translated: open.then_some(translated) }))
+        Ok((here, Seen { changes, translated: if open { translated } else { CANNOT } }))
     }
 
     /// Whether the bytes that were seen may have changed since, or a fetch of them may fault.
@@ -97,7 +97,7 @@ impl Cpu {
     #[inline]
     pub fn may_have_changed(&self, seen: Seen) -> bool {
         let CodeWatch { changes, translated, .. } = self.mmu.watch;
-        seen.changes != changes || seen.translated.is_some_and(|then| then != translated)
+        seen.changes != changes || seen.translated != translated && seen.translated != CANNOT
     }
 
     /// A number that differs from an earlier one if code that was watched then may have changed since.
