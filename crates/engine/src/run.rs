@@ -376,7 +376,7 @@ impl Engine {
 
     /// Runs until the slice ends or something asks for the run loop.
     fn slice(&mut self) -> Result<(), Stop> {
-        let mut at_first = true;
+        let mut quick = true;
         loop {
             self.install_finished();
             let state = &self.owner.cpu.state;
@@ -393,7 +393,7 @@ impl Engine {
                 continue;
             }
             // As an indirect branch would; where that leads nowhere, the next look is a thorough one.
-            if std::mem::take(&mut at_first)
+            if std::mem::take(&mut quick)
                 && let Some(cell) = self.cache.jump_cached(&self.owner.cpu)
             {
                 self.execute(cell)?;
@@ -403,7 +403,10 @@ impl Engine {
                 Some(id) if self.fits(id) => self.execute_found(id)?,
                 Some(_) if !self.exact => return Ok(()),
                 Some(_) => self.interpret(false)?,
-                None => self.interpret(false)?,
+                None => {
+                    self.interpret(false)?;
+                    quick = true;
+                }
             }
         }
     }
