@@ -10,8 +10,8 @@ const PARTS: [&str; 5] = ["interpreting", "translated", "compiling", "bus", "run
 
 /// Runs a built-in guest, and gives what it says on standard error.
 fn stats(args: &[&str]) -> String {
-    // What the worker of a busy host has compiled must still find something to run.
-    let work = if args.contains(&"background") { "n=1000" } else { "n=20" };
+    // Enough for code to become hot, and for what the worker of a busy host has compiled to find something to run.
+    let work = if args.contains(&"off") { "n=20" } else { "n=1000" };
     let mut command = Command::new(env!("CARGO_BIN_EXE_marq"));
     command.args(["run", "--guest", "sha256", "--append", work, "--stats"]).args(args);
     let output = command.stdin(Stdio::null()).output().expect("marq starts");
