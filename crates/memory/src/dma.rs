@@ -408,6 +408,7 @@ fn run_at(view: &FlatView, addr: u64, left: u64, access: Access, attrs: MemAttrs
             None
         }
     };
-    let leaf = direct.as_ref().and(range.binding(write)).map(|binding| Arc::clone(&binding.leaf));
+    let binding = if direct.is_some() { range.binding(write) } else { None };
+    let leaf = binding.map(|binding| Arc::clone(&binding.leaf));
     Run { addr, len, direct, leaf }
 }
