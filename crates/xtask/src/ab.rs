@@ -166,7 +166,7 @@ fn target() -> PathBuf {
 /// Builds this tree; the binary is put aside, so that a build that goes on meanwhile does not change it.
 fn build_here() -> Result<PathBuf, String> {
     let marq = target().join("ab/here/marq");
-    build(shell::root(), &marq)?;
+    build(shell::root(), &target(), &marq)?;
     Ok(marq)
 }
 
@@ -186,24 +186,25 @@ fn build_revision(rev: &str) -> Result<PathBuf, String> {
     if !tree.join("Cargo.toml").is_file() {
         shell::output(&mut shell::command("git", &["worktree", "add", "--force", "--detach", &path, hash]))?;
     }
-    build(&tree, &marq)?;
+    build(&tree, &target().join("ab/build"), &marq)?;
     shell::output(&mut shell::command("git", &["worktree", "remove", "--force", &path]))?;
     Ok(marq)
 }
 
-/// Builds `tree` and copies its binary to `marq`. Both sides are built in one place, for the sake of the dependencies.
-fn build(tree: &Path, marq: &Path) -> Result<(), String> {
+/// Builds `tree` in the directory `target` and copies its binary to `marq`. Revisions have a directory of their own: cargo
+/// takes the crates of two trees for the same ones, so that in one directory each build would undo the other.
+fn build(tree: &Path, target: &Path, marq: &Path) -> Result<(), String> {
     let mut command = Command::new(shell::cargo());
     command
         .args(["build", "--release", "--locked", "--package", "marquetry", "--bin", "marq", "--target-dir"])
-        .arg(target())
+        .arg(target)
         .current_dir(tree);
     if !shell::succeeds(&mut command)? {
         return Err(format!("{} failed in {}", shell::line(&command), tree.display()));
     }
     let failed = |error: std::io::Error| format!("{}: {error}", marq.display());
     std::fs::create_dir_all(marq.parent().unwrap_or(marq)).map_err(failed)?;
-    std::fs::copy(target().join("release/marq"), marq).map(drop).map_err(failed)
+    std::fs::copy(target.join("release/marq"), marq).map(drop).map_err(failed)
 }
 
 #[cfg(test)]
